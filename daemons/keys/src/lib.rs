@@ -1,0 +1,1 @@
+//! Names, keys and values of the shared state.
