@@ -1,0 +1,51 @@
+//! The identifiers of catalogued messages: `journalctl -x` explains them, other tools can wait for them.
+//!
+//! The texts are in `packaging/usr/lib/systemd/catalog/convoy.catalog`; a test holds the two lists against each
+//! other. An identifier never changes its meaning; retired ones are not used again.
+
+/// An instance is announced in the store.
+pub const REGISTERED: &str = "b82408f6a9c45246a494451b3c064ed9";
+/// An instance's announcement is withdrawn.
+pub const WITHDRAWN: &str = "0790536f46e9548d823b9f119941d7a1";
+/// An instance passes or fails its checks.
+pub const HEALTH_CHANGED: &str = "53c1f8e89a7e5891894a86ad4793eb47";
+/// Another owner took over a key of ours.
+pub const REGISTRATION_REPLACED: &str = "45203f668a0850848746766f39be0ca7";
+/// No address could be chosen for an instance.
+pub const ADDRESS_REFUSED: &str = "f905436f7c4d5c4abed155c0344fdb27";
+/// A new load balancer configuration is served.
+pub const CONFIG_APPLIED: &str = "2d9d33fe87845a1388e66dd74562a64f";
+/// A load balancer configuration was refused.
+pub const CONFIG_REJECTED: &str = "cfb341c1a4c3556b869d72ef09e64805";
+/// The load balancer was not reloaded.
+pub const RELOAD_FAILED: &str = "40e1ef186dd750aca2ace310ac9af2b5";
+/// A value in the store is unusable and was skipped.
+pub const VALUE_SKIPPED: &str = "14559d557f98560186ec336204cf39b0";
+/// The store can't be reached.
+pub const STORE_UNREACHABLE: &str = "052f802d546e5a969fb6e6ce864a5875";
+/// The store answers again.
+pub const STORE_BACK: &str = "a2c5fc6b7e4f52a2a32db3d109c9da9f";
+/// The routing table changed.
+pub const ROUTES_CHANGED: &str = "d665842bdfcb59958a0f7823dd445ac7";
+/// The container of an instance died.
+pub const CONTAINER_DIED: &str = "4ffb1fd8318f57768ee75204d1d1230f";
+/// A sidekick was bound to its app unit.
+pub const BOUND: &str = "f485f35afbf450f89d99cc512c4b3566";
+
+/// All of them, with their names.
+pub const ALL: &[(&str, &str)] = &[
+    ("REGISTERED", REGISTERED),
+    ("WITHDRAWN", WITHDRAWN),
+    ("HEALTH_CHANGED", HEALTH_CHANGED),
+    ("REGISTRATION_REPLACED", REGISTRATION_REPLACED),
+    ("ADDRESS_REFUSED", ADDRESS_REFUSED),
+    ("CONFIG_APPLIED", CONFIG_APPLIED),
+    ("CONFIG_REJECTED", CONFIG_REJECTED),
+    ("RELOAD_FAILED", RELOAD_FAILED),
+    ("VALUE_SKIPPED", VALUE_SKIPPED),
+    ("STORE_UNREACHABLE", STORE_UNREACHABLE),
+    ("STORE_BACK", STORE_BACK),
+    ("ROUTES_CHANGED", ROUTES_CHANGED),
+    ("CONTAINER_DIED", CONTAINER_DIED),
+    ("BOUND", BOUND),
+];
