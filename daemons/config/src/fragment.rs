@@ -1,10 +1,9 @@
 //! Reading one table out of all fragments.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use crate::{ConfigError, SearchPath};
 
@@ -59,20 +58,16 @@ fn read_table<T: DeserializeOwned>(
         line: error.span().map_or(1, |span| line_of(text, span.start)),
         message: error.message().to_owned(),
     };
-    let tables: BTreeMap<toml::Spanned<String>, IgnoredAny> = toml::from_str(text).map_err(syntax)?;
-    if let Some(unknown) = tables.keys().find(|name| !TABLES.contains(&name.get_ref().as_str())) {
+    let document = toml::de::DeTable::parse(text).map_err(syntax)?.into_inner();
+    if let Some(unknown) = document.keys().find(|name| !TABLES.contains(&name.get_ref().as_ref())) {
         return Err(ConfigError::Syntax {
             path: file.to_owned(),
             line: line_of(text, unknown.span().start),
             message: format!("unknown table [{}]; known are {}", unknown.get_ref(), TABLES.join(", ")),
         });
     }
-    if !tables.keys().any(|name| name.get_ref() == table) {
-        return Ok(None);
-    }
     // Only the table that is asked for is given a type; the others belong to other daemons.
-    let document = toml::de::DeTable::parse(text).map_err(syntax)?;
-    let Some((_, value)) = document.into_inner().into_iter().find(|(name, _)| name.get_ref() == table) else {
+    let Some((_, value)) = document.into_iter().find(|(name, _)| name.get_ref() == table) else {
         return Ok(None);
     };
     T::deserialize(toml::de::ValueDeserializer::from(value)).map(Some).map_err(syntax)

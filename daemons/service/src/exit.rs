@@ -17,7 +17,7 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
     for cause in causes {
         tracing::error!("caused by: {cause}");
     }
-    if error.chain().any(|cause| cause.is::<ConfigError>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
         ExitCode::from(EX_CONFIG)
     } else {
         ExitCode::FAILURE

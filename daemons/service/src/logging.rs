@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use tracing::Level;
 use tracing_journald::{Priority, PriorityMappings};
@@ -92,6 +93,5 @@ fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
     let Ok(metadata) = File::from(descriptor).metadata() else { return false };
-    use std::os::unix::fs::MetadataExt;
     stream == format!("{}:{}", metadata.dev(), metadata.ino())
 }

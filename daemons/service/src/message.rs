@@ -49,3 +49,22 @@ pub const ALL: &[(&str, &str)] = &[
     ("CONTAINER_DIED", CONTAINER_DIED),
     ("BOUND", BOUND),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ALL;
+
+    #[test]
+    fn the_catalog_explains_every_message_and_nothing_else() {
+        let catalog = include_str!("../../../packaging/usr/lib/systemd/catalog/convoy.catalog");
+        let explained: BTreeSet<_> = catalog.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+        let known: BTreeSet<_> = ALL.iter().map(|&(_, id)| id).collect();
+        assert_eq!(explained, known);
+        assert_eq!(known.len(), ALL.len(), "two messages share an identifier");
+        for (name, id) in ALL {
+            assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
+        }
+    }
+}

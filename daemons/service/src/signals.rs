@@ -39,7 +39,7 @@ impl Reload {
     /// Resolves at the next signal. Cancel-safe.
     pub async fn wait(&mut self) {
         if self.0.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -1,0 +1,212 @@
+//! The manager: calls on one connection, signals on another.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use zbus::proxy::CacheProperties;
+use zbus::wire::OwnedObjectPath;
+use zbus::{Connection, connection};
+
+use crate::proxy::ManagerProxy;
+use crate::{JobResult, SystemdError};
+
+/// A method call that the manager doesn't answer within this time never will.
+const CALL_DEADLINE: Duration = Duration::from_secs(25);
+/// Reloading reads every unit file again; a busy machine needs its time.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
+/// Jobs that may end between our call and our look at the signal, on a machine that boots.
+const JOBS_KEPT: usize = 1024;
+
+/// A unit's ActiveState (org.freedesktop.systemd1(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActiveState {
+    /// Running, or done with success where that counts as active.
+    Active,
+    /// Active, and reading its configuration again.
+    Reloading,
+    /// Not running.
+    Inactive,
+    /// Not running, after an error.
+    Failed,
+    /// On its way up.
+    Activating,
+    /// On its way down.
+    Deactivating,
+    /// A state that later versions of systemd added.
+    Other,
+}
+
+#[derive(Debug, Clone)]
+struct JobRemoved {
+    job: OwnedObjectPath,
+    result: JobResult,
+}
+
+/// A connection to the system's manager. It never reconnects by itself; see [`SystemdError::is_disconnected`].
+#[derive(Debug)]
+pub struct Manager {
+    calls: ManagerProxy<'static>,
+    connection: Connection,
+    removed: broadcast::Sender<JobRemoved>,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Manager {
+    /// Connects to the system bus and subscribes to the manager's signals.
+    pub async fn connect() -> Result<Self, SystemdError> {
+        let connection = open(CALL_DEADLINE).await?;
+        let signals = open(CALL_DEADLINE).await?;
+        let proxy = manager(&signals).await?;
+        // Without a subscriber the manager sends almost no signals.
+        proxy.subscribe().await.map_err(SystemdError::Bus)?;
+        let mut stream = proxy.receive_job_removed().await.map_err(SystemdError::Bus)?;
+        let (removed, _) = broadcast::channel(JOBS_KEPT);
+        let sender = removed.clone();
+        let reader = tokio::spawn(async move {
+            while let Some(signal) = stream.next().await {
+                if let Ok(arguments) = signal.args() {
+                    let job = OwnedObjectPath::from(arguments.job().to_owned());
+                    // Nobody waiting is the usual case, not an error.
+                    let _ = sender.send(JobRemoved { job, result: JobResult::parse(arguments.result()) });
+                }
+            }
+        });
+        Ok(Self { calls: manager(&connection).await?, connection, removed, reader })
+    }
+
+    /// Starts a unit and waits until its job has ended, or until the deadline.
+    pub async fn start_unit(&self, unit: &str, deadline: Duration) -> Result<JobResult, SystemdError> {
+        self.job("start", unit, deadline, self.calls.start_unit(unit, "replace")).await
+    }
+
+    /// Queues the start of a unit without waiting for it.
+    pub async fn queue_start(&self, unit: &str) -> Result<(), SystemdError> {
+        let job = self.calls.start_unit(unit, "replace").await;
+        job.map(drop).map_err(|error| SystemdError::from_call("start", unit, error))
+    }
+
+    /// Stops a unit and waits until its job has ended, or until the deadline.
+    pub async fn stop_unit(&self, unit: &str, deadline: Duration) -> Result<JobResult, SystemdError> {
+        self.job("stop", unit, deadline, self.calls.stop_unit(unit, "replace")).await
+    }
+
+    /// Restarts a unit and waits until its job has ended, or until the deadline.
+    pub async fn restart_unit(&self, unit: &str, deadline: Duration) -> Result<JobResult, SystemdError> {
+        self.job("restart", unit, deadline, self.calls.restart_unit(unit, "replace")).await
+    }
+
+    /// Reloads a unit and waits until its job has ended, or until the deadline.
+    pub async fn reload_unit(&self, unit: &str, deadline: Duration) -> Result<JobResult, SystemdError> {
+        self.job("reload", unit, deadline, self.calls.reload_unit(unit, "replace")).await
+    }
+
+    /// Forgets that a unit failed and how often it was started of late.
+    pub async fn reset_failed(&self, unit: &str) -> Result<(), SystemdError> {
+        let done = self.calls.reset_failed_unit(unit).await;
+        done.map_err(|error| SystemdError::from_call("reset", unit, error))
+    }
+
+    /// Makes the manager read all unit files again. Needs root.
+    pub async fn daemon_reload(&self) -> Result<(), SystemdError> {
+        // Own connection, since the deadline of calls is too short for a machine with many units.
+        let connection = open(RELOAD_DEADLINE).await?;
+        let proxy = manager(&connection).await?;
+        proxy.reload().await.map_err(|error| SystemdError::from_call("reload", "systemd", error))
+    }
+
+    /// The unit's state; a unit that nobody has loaded yet is loaded for the answer.
+    pub async fn active_state(&self, unit: &str) -> Result<ActiveState, SystemdError> {
+        let state: String = self.unit_property(unit, "ActiveState").await?;
+        Ok(match state.as_str() {
+            "active" => ActiveState::Active,
+            "reloading" => ActiveState::Reloading,
+            "inactive" => ActiveState::Inactive,
+            "failed" => ActiveState::Failed,
+            "activating" => ActiveState::Activating,
+            "deactivating" => ActiveState::Deactivating,
+            _ => ActiveState::Other,
+        })
+    }
+
+    /// A property that is a list of strings, such as `BindsTo` or `After`.
+    pub async fn unit_list(&self, unit: &str, property: &str) -> Result<Vec<String>, SystemdError> {
+        self.unit_property(unit, property).await
+    }
+
+    /// A property that is one string, such as `LoadState` or `SubState`.
+    pub async fn unit_text(&self, unit: &str, property: &str) -> Result<String, SystemdError> {
+        self.unit_property(unit, property).await
+    }
+
+    async fn unit_property<T>(&self, unit: &str, property: &str) -> Result<T, SystemdError>
+    where
+        T: serde::de::DeserializeOwned + zbus::Type,
+    {
+        let fail = |error| SystemdError::from_call("inspect", unit, error);
+        let path = self.calls.load_unit(unit).await.map_err(fail)?;
+        let builder = zbus::proxy::Builder::<zbus::Proxy<'_>>::new(&self.connection)
+            .destination("org.freedesktop.systemd1")
+            .path(path)
+            .interface("org.freedesktop.systemd1.Unit")
+            .cache_properties(CacheProperties::No);
+        let proxy = builder.build().await.map_err(fail)?;
+        proxy.get_property(property).await.map_err(fail)
+    }
+
+    async fn job(
+        &self,
+        verb: &'static str,
+        unit: &str,
+        deadline: Duration,
+        call: impl Future<Output = zbus::Result<OwnedObjectPath>>,
+    ) -> Result<JobResult, SystemdError> {
+        // Before the call: a short job may be gone before its path has reached us.
+        let mut removed = self.removed.subscribe();
+        let waited = timeout(deadline, async {
+            let job = call.await.map_err(|error| SystemdError::from_call(verb, unit, error))?;
+            loop {
+                match removed.recv().await {
+                    Ok(ended) if ended.job == job => return Ok(ended.result),
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Closed) => return Err(SystemdError::Closed),
+                    // Our job may be among what was missed, so only the deadline can tell.
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        tracing::warn!(missed, "more jobs ended at once than could be followed");
+                    }
+                }
+            }
+        });
+        tokio::select! {
+            outcome = waited => outcome.unwrap_or_else(|_| {
+                Err(SystemdError::Deadline { verb, unit: unit.to_owned(), deadline })
+            }),
+            () = self.connection_lost() => Err(SystemdError::Closed),
+        }
+    }
+
+    async fn connection_lost(&self) {
+        self.connection.closed().await;
+    }
+}
+
+async fn open(deadline: Duration) -> Result<Connection, SystemdError> {
+    let builder = connection::Builder::system().method_timeout(deadline);
+    // An unread signal holds up every call on its connection; a booting machine sends many at once.
+    let builder = builder.max_queued(NonZeroUsize::new(JOBS_KEPT).unwrap_or(NonZeroUsize::MIN));
+    builder.build().await.map_err(SystemdError::Bus)
+}
+
+async fn manager(connection: &Connection) -> Result<ManagerProxy<'static>, SystemdError> {
+    let builder = ManagerProxy::builder(connection).cache_properties(CacheProperties::No);
+    builder.build().await.map_err(SystemdError::Bus)
+}
