@@ -1,0 +1,87 @@
+//! Where a request can be sent.
+
+use std::net::SocketAddr;
+
+use convoy_keys::{Endpoint, InstanceName};
+
+use crate::Ejection;
+
+/// Which kind of key a target comes from. Load balancers come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// `/services/<app>/lb/…`
+    LoadBalancer,
+    /// `/services/<app>/upstream/…`
+    Instance,
+}
+
+impl Tier {
+    /// The word for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LoadBalancer => "lb",
+            Self::Instance => "direct",
+        }
+    }
+}
+
+/// One incarnation of a target: from the moment its key appears to the moment the key leaves or changes.
+///
+/// What comes back under the same key and address is another target with another identity, so connections that
+/// were kept open to the former one can't be mistaken for connections to it.
+#[derive(Debug)]
+pub struct Target {
+    id: u64,
+    tier: Tier,
+    instance: InstanceName,
+    endpoint: Endpoint,
+    created: i64,
+    address: Box<str>,
+    ejection: Ejection,
+}
+
+impl Target {
+    pub(crate) fn new(id: u64, tier: Tier, instance: InstanceName, endpoint: Endpoint, created: i64) -> Self {
+        let address = endpoint.to_string().into();
+        Self { id, tier, instance, endpoint, created, address, ejection: Ejection::default() }
+    }
+
+    /// Unique in this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Load balancer or instance.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The last segment of its key.
+    pub fn instance(&self) -> &InstanceName {
+        &self.instance
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.addr()
+    }
+
+    /// The address as text, made once.
+    pub fn address_text(&self) -> &str {
+        &self.address
+    }
+
+    /// Its failures.
+    pub fn ejection(&self) -> &Ejection {
+        &self.ejection
+    }
+
+    /// The revision at which its key was created.
+    pub fn created(&self) -> i64 {
+        self.created
+    }
+
+    pub(crate) fn is(&self, endpoint: Endpoint, created: i64) -> bool {
+        self.endpoint == endpoint && self.created == created
+    }
+}
