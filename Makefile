@@ -1,0 +1,92 @@
+# Everything that a person or CI runs. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ARCH := $(shell uname -m)
+BINARIES := registrar lb-watcher edge-router machine-setup
+GENERATOR := convoy-generator
+
+# Where things go; a package overrides these.
+DESTDIR ?=
+bindir ?= /usr/bin
+unitdir ?= /usr/lib/systemd/system
+generatordir ?= /usr/lib/systemd/system-generators
+polkitdir ?= /usr/share/polkit-1/rules.d
+catalogdir ?= /usr/lib/systemd/catalog
+exampledir ?= /usr/share/doc/convoy/examples
+
+RELEASE_TREE := target/release-tree
+RELEASE := target/convoy-$(VERSION)-$(ARCH).tar.gz
+
+.PHONY: help setup build install release lint test bench demo demo-down clean-cluster
+
+help:
+	@echo 'make demo        the whole road on four machines (or on loopback), step by step'
+	@echo 'make demo-down   removes what the demo left running'
+	@echo 'make setup       installs what build and tests need (Debian, as root)'
+	@echo 'make build       builds the daemons'
+	@echo 'make install     installs them (DESTDIR, bindir, unitdir and so on can be set)'
+	@echo 'make release     builds the tarball that cloud-config.yaml installs'
+	@echo 'make lint        format, lints, dependencies'
+	@echo 'make test        all tests, the scenarios on real machines included'
+	@echo 'make bench       benchmarks against the old ways, as tables'
+
+setup:
+	packaging/setup-debian.sh build test
+
+build:
+	packaging/setup-debian.sh build
+	cargo build --release --locked $(BINARIES:%=-p %) -p unit-generator
+
+# Units name the programs in /usr/bin; they follow when bindir is another place.
+install:
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(generatordir) \
+	    $(DESTDIR)$(polkitdir) $(DESTDIR)$(catalogdir) $(DESTDIR)$(exampledir)
+	install -m 0755 $(BINARIES:%=target/release/%) $(DESTDIR)$(bindir)/
+	install -m 0755 target/release/$(GENERATOR) $(DESTDIR)$(generatordir)/
+	for unit in units/*.service units/*.socket units/*.target; do \
+	    sed 's|/usr/bin/\(registrar\|lb-watcher\|edge-router\|machine-setup\)|$(bindir)/\1|g' "$$unit" \
+	        > $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
+	    chmod 0644 $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
+	done
+	install -m 0644 packaging/usr/share/polkit-1/rules.d/*.rules $(DESTDIR)$(polkitdir)/
+	install -m 0644 packaging/usr/lib/systemd/catalog/*.catalog $(DESTDIR)$(catalogdir)/
+	install -m 0644 units/examples/* $(DESTDIR)$(exampledir)/
+
+# Nothing in the tarball lies under /usr but the journal's catalog, which has no other place: see cloud-config.yaml.
+release: build
+	rm -rf $(RELEASE_TREE)
+	$(MAKE) --no-print-directory install DESTDIR=$(RELEASE_TREE) bindir=/opt/convoy/bin \
+	    unitdir=/etc/systemd/system generatordir=/etc/systemd/system-generators \
+	    polkitdir=/etc/polkit-1/rules.d catalogdir=/usr/local/lib/systemd/catalog \
+	    exampledir=/opt/convoy/examples > /dev/null
+	tar --sort=name --mtime=@0 --owner=root:0 --group=root:0 -C $(RELEASE_TREE) -czf $(RELEASE) .
+	@echo '$(RELEASE)'
+
+lint:
+	packaging/setup-debian.sh build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny > /dev/null; then cargo deny --locked check bans licenses sources; \
+	    else echo 'cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny)'; fi
+
+# Scenarios share the machine's cores with nothing else, so the test programs run one after the other.
+test: setup release
+	CONVOY_RELEASE=$(CURDIR)/$(RELEASE) CONVOY_BIN_DIR=$(CURDIR)/target/release \
+	    cargo test --workspace --locked
+
+bench: setup release
+	cargo build --release --locked -p convoy-bench -p convoy-road
+	CONVOY_RELEASE=$(CURDIR)/$(RELEASE) target/release/convoy-bench
+
+demo:
+	@packaging/setup-debian.sh build test
+	@$(MAKE) --no-print-directory release
+	@cargo build --quiet --release --locked -p convoy-demo -p convoy-road -p convoy-cluster
+	@CONVOY_RELEASE=$(CURDIR)/$(RELEASE) target/release/convoy-demo
+
+demo-down:
+	@cargo build --quiet --release --locked -p convoy-demo
+	@target/release/convoy-demo down
