@@ -1,0 +1,21 @@
+//! From the upstreams of an app to the configuration of its nginx, and when to apply it.
+//!
+//! Pure: keys and values go in, a [`Configuration`] comes out. Everything that stands in it was parsed into a type
+//! before, so no value of the store can add a directive. [`Settle`] decides when a change is due; the daemon
+//! around it does the rest.
+
+mod configuration;
+mod model;
+mod network;
+mod revision;
+mod settle;
+mod template;
+mod upstreams;
+
+pub use configuration::{Configuration, Digest};
+pub use model::{AccessLog, LoadBalancer, NginxOptions, NginxPath, NginxPathError};
+pub use network::{Network, NetworkError};
+pub use revision::{REVISION_HOST, REVISION_PATH};
+pub use settle::Settle;
+pub use template::{SHIPPED_TEMPLATE, Template, TemplateError};
+pub use upstreams::{Skipped, SkippedReason, Upstream, read_upstreams};

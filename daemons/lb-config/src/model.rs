@@ -1,0 +1,169 @@
+//! What a configuration is rendered from, apart from the upstreams.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use convoy_keys::{AppName, InstanceName};
+use thiserror::Error;
+
+use crate::network::Network;
+
+/// Why a path can't stand in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} can't be a path of nginx: it must be absolute and made of letters, digits and / . _ @ : + - only"
+)]
+pub struct NginxPathError(String);
+
+/// An absolute path that means the same in an nginx configuration as in the file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NginxPath(String);
+
+impl NginxPath {
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NginxPath {
+    type Err = NginxPathError;
+
+    fn from_str(text: &str) -> Result<Self, NginxPathError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._@:+-".contains(&b);
+        if text.starts_with('/') && text.len() < 1024 && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NginxPathError(text.chars().take(200).collect()))
+        }
+    }
+}
+
+impl fmt::Display for NginxPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Where nginx writes a line per request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// Nowhere: the edge router has logged the request already.
+    #[default]
+    Off,
+    /// To the journal of the machine, through its syslog socket.
+    Journal,
+    /// Appended to a file.
+    File(NginxPath),
+}
+
+impl AccessLog {
+    /// The argument of nginx's `access_log` directive.
+    pub(crate) fn directive(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Journal => {
+                "syslog:server=unix:/run/systemd/journal/dev-log,nohostname,tag=nginx_lb,severity=info convoy"
+                    .to_owned()
+            }
+            Self::File(path) => format!("{path} convoy"),
+        }
+    }
+}
+
+impl FromStr for AccessLog {
+    type Err = NginxPathError;
+
+    fn from_str(text: &str) -> Result<Self, NginxPathError> {
+        match text {
+            "off" => Ok(Self::Off),
+            "journal" => Ok(Self::Journal),
+            path => Ok(Self::File(path.parse()?)),
+        }
+    }
+}
+
+/// What an operator may choose about nginx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NginxOptions {
+    /// A line per request.
+    pub access_log: AccessLog,
+    /// Peers whose X-Forwarded-* headers are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How long an instance may take to accept a connection before the next one is tried.
+    pub connect_timeout: Duration,
+    /// How long an instance may be silent between two reads.
+    pub response_timeout: Duration,
+    /// How long workers of a former configuration may finish what they have.
+    pub shutdown_timeout: Duration,
+    /// What a client is told when there is no instance.
+    pub retry_after: Duration,
+}
+
+impl Default for NginxOptions {
+    fn default() -> Self {
+        Self {
+            access_log: AccessLog::Off,
+            trusted_proxies: Network::private(),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(240),
+            retry_after: Duration::from_secs(2),
+        }
+    }
+}
+
+/// One load balancer: everything about it that is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadBalancer {
+    /// The app it balances.
+    pub app: AppName,
+    /// Its own instance name.
+    pub instance: InstanceName,
+    /// Where it listens; the announced address first.
+    pub listen: Vec<SocketAddr>,
+    /// Where nginx may write (its pid, bodies too large for memory), as nginx sees the path.
+    pub runtime_dir: NginxPath,
+    /// The operator's choices.
+    pub options: NginxOptions,
+}
+
+/// A time as nginx writes it, at least a millisecond: zero would switch a limit off.
+pub(crate) fn nginx_time(time: Duration) -> String {
+    match time.as_millis().max(1) {
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_nginx_would_read_otherwise_are_refused() {
+        for text in ["/var/lib/lb-watcher/someapp-1", "/run/a_b.c+d:e@f"] {
+            assert_eq!(text.parse::<NginxPath>().unwrap().as_str(), text);
+        }
+        for text in ["", "relative", "/a b", "/a;", "/a{", "/$host", "/a\"b", "/a\nb", "/ä", "/a#b"] {
+            assert!(text.parse::<NginxPath>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_access_log_is_off_the_journal_or_a_file() {
+        assert_eq!("off".parse(), Ok(AccessLog::Off));
+        assert_eq!("journal".parse(), Ok(AccessLog::Journal));
+        assert_eq!("/var/log/x".parse::<AccessLog>().unwrap().directive(), "/var/log/x convoy");
+        assert!("on".parse::<AccessLog>().is_err());
+    }
+
+    #[test]
+    fn a_time_is_never_zero() {
+        assert_eq!(nginx_time(Duration::ZERO), "1ms");
+        assert_eq!(nginx_time(Duration::from_secs(2)), "2s");
+        assert_eq!(nginx_time(Duration::from_millis(2500)), "2500ms");
+    }
+}
