@@ -1,4 +1,5 @@
 //! What is rendered, as golden text, and what real nginx says about it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a helper that fails is a test that fails
 
 use std::process::Command;
 
