@@ -1,0 +1,3 @@
+//! The binary `registrar`.
+
+fn main() {}
