@@ -1,0 +1,38 @@
+//! The store: everything Convoy knows about etcd.
+//!
+//! No other crate names etcd, its client or gRPC. What crosses this border are plain types:
+//!
+//! - [`Store`]: reads, writes and compare-guarded [`Transaction`]s, each with a deadline, on one endpoint at a
+//!   time; a failing endpoint is left for the next one.
+//! - [`Feed`]: the whole state under some prefixes, then every change, in order, with nothing missed. A feed
+//!   outlives every outage; it says when its picture is old ([`FeedEvent::Stale`]) and lists again after any doubt.
+//! - [`Mirror`]: the state a feed describes, kept in memory.
+//! - [`Ownership`]: keys under one lease. Kept alive without writes, restored after a loss, let go when a newer
+//!   owner took them, removed at once by [`Ownership::release`].
+//!
+//! An error or a missing answer is never taken for an empty store.
+
+mod call;
+mod endpoints;
+mod entry;
+mod error;
+mod failure;
+mod feed;
+mod lease;
+mod mirror;
+mod ownership;
+mod session;
+mod settings;
+mod store;
+mod tls;
+mod transaction;
+mod wire;
+
+pub use entry::{Change, Entry, Revision, Snapshot};
+pub use error::{ErrorKind, StoreError};
+pub use feed::{Feed, FeedEvent};
+pub use mirror::Mirror;
+pub use ownership::{LeaseSettings, Ownership, OwnershipStatus};
+pub use settings::{StoreSettings, TlsSettings};
+pub use store::Store;
+pub use transaction::{Answer, Compare, Operation, Outcome, Transaction};
