@@ -1,11 +1,23 @@
 //! Announces one instance of an app: finds its address, checks its health, owns its keys.
 //!
-//! Pure: [`address`] chooses among a container's addresses, [`options`], [`settings`] and [`key_template`] turn
-//! texts into types. Shell: the engine's client, the prober and the loop around them.
+//! Pure: [`options`], [`settings`] and [`key_template`] turn texts into types, [`address`] and [`target`] choose
+//! what is announced and checked, [`registration`] says which keys follow from it. Shell: [`engine`] and
+//! [`locate`] follow the container, [`probe`] and [`checker`] its health, [`drain`] its readers, and [`run`] is
+//! the loop in the middle.
 
 pub mod address;
+pub mod checker;
+pub mod cli;
 pub mod container;
+pub mod drain;
+pub mod engine;
 pub mod fragment;
 pub mod key_template;
+pub mod locate;
+pub mod metrics;
 pub mod options;
+pub mod probe;
+pub mod registration;
+pub mod run;
 pub mod settings;
+pub mod target;
