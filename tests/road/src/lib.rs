@@ -4,5 +4,6 @@
 //! neighbours as children that can't outlive the caller; [`loopback`] puts a complete small Convoy together: etcd,
 //! sample apps with their registrars, two load balancers and an edge router.
 
+pub mod loopback;
 pub mod process;
 pub mod traffic;
