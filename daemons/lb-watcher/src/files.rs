@@ -1,0 +1,178 @@
+//! The state directory: which files there are, and how they are replaced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A file of the state directory could not be read or replaced.
+#[derive(Debug, Error)]
+#[error("{path}: can't {what} it; is there space, and does the directory belong to this user?", path = path.display())]
+pub struct FilesError {
+    /// What was to be done.
+    what: &'static str,
+    /// With which file.
+    path: PathBuf,
+    /// What the system said.
+    source: io::Error,
+}
+
+/// The files of one load balancer.
+///
+/// | file | what |
+/// |---|---|
+/// | `nginx.conf` | what nginx reads at its next start or reload |
+/// | `nginx.conf.staged` | a candidate that is being checked; nginx never runs it |
+/// | `nginx.conf.good` | the last one that nginx proved to serve |
+/// | `nginx.conf.rejected`, `rejected.txt` | the last one that was refused, and why |
+/// | `template.good` | the template of `nginx.conf.good` |
+/// | `record.json` | see [`crate::record::Record`] |
+/// | `nginx/` | nginx's own pid and temporary files, when it runs on the host |
+///
+/// Every file is replaced by a rename after its content is on disk, so that a reader (nginx, or we after a crash)
+/// sees the old one or the new one, never a part.
+#[derive(Debug, Clone)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Files in this directory.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What nginx reads.
+    pub fn live(&self) -> PathBuf {
+        self.0.join("nginx.conf")
+    }
+
+    /// The candidate.
+    pub fn staged(&self) -> PathBuf {
+        self.0.join("nginx.conf.staged")
+    }
+
+    /// The last one proved.
+    pub fn good(&self) -> PathBuf {
+        self.0.join("nginx.conf.good")
+    }
+
+    /// The template of the last one proved.
+    pub fn good_template(&self) -> PathBuf {
+        self.0.join("template.good")
+    }
+
+    /// What bootstrap and the watcher tell each other.
+    pub fn record(&self) -> PathBuf {
+        self.0.join("record.json")
+    }
+
+    /// nginx's own files on the host.
+    pub fn nginx_runtime(&self) -> PathBuf {
+        self.0.join("nginx")
+    }
+
+    /// Keeps a refused configuration and the reason, for a human to look at.
+    pub fn quarantine(&self, text: &str, reason: &str) -> Result<(), FilesError> {
+        self.replace(&self.0.join("nginx.conf.rejected"), text)?;
+        self.replace(&self.0.join("rejected.txt"), reason)
+    }
+
+    /// Nothing is refused any more.
+    pub fn lift_quarantine(&self) -> Result<(), FilesError> {
+        for name in ["nginx.conf.rejected", "rejected.txt"] {
+            let path = self.0.join(name);
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(FilesError { what: "remove", path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the candidate and waits until it is on disk.
+    pub fn stage(&self, text: &str) -> Result<(), FilesError> {
+        write_through(&self.staged(), text)
+    }
+
+    /// Makes the candidate the live file.
+    pub fn install_staged(&self) -> Result<(), FilesError> {
+        rename(&self.staged(), &self.live())
+    }
+
+    /// Replaces a file as a whole.
+    pub fn replace(&self, path: &Path, text: &str) -> Result<(), FilesError> {
+        let draft = path.with_extension("draft");
+        write_through(&draft, text)?;
+        rename(&draft, path)
+    }
+
+    /// The content of a file; none when it isn't there, or is no text: then it isn't ours.
+    pub fn read(&self, path: &Path) -> Result<Option<String>, FilesError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+                Ok(None)
+            }
+            Err(source) => Err(FilesError { what: "read", path: path.to_owned(), source }),
+        }
+    }
+
+    /// Makes the directory for nginx's own files.
+    pub fn create_nginx_runtime(&self) -> Result<(), FilesError> {
+        let path = self.nginx_runtime();
+        fs::create_dir_all(&path).map_err(|source| FilesError { what: "create", path, source })
+    }
+}
+
+fn write_through(path: &Path, text: &str) -> Result<(), FilesError> {
+    let fail = |source| FilesError { what: "write", path: path.to_owned(), source };
+    // Readable by all: nginx in a container runs as another user. There is no secret in it.
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path).map_err(fail)?;
+    file.write_all(text.as_bytes()).map_err(fail)?;
+    file.sync_all().map_err(fail)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), FilesError> {
+    let fail = |source| FilesError { what: "replace", path: to.to_owned(), source };
+    fs::rename(from, to).map_err(fail)?;
+    // Without this the old name could come back after a power cut.
+    match to.parent() {
+        Some(directory) => File::open(directory).and_then(|directory| directory.sync_all()).map_err(fail),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_sees_the_old_or_the_new_file_and_no_draft_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = StateDir::new(directory.path());
+        assert_eq!(files.read(&files.live()).unwrap(), None);
+        files.stage("one").unwrap();
+        assert_eq!(files.read(&files.live()).unwrap(), None);
+        files.install_staged().unwrap();
+        assert_eq!(files.read(&files.live()).unwrap().as_deref(), Some("one"));
+        files.replace(&files.live(), "two").unwrap();
+        assert_eq!(files.read(&files.live()).unwrap().as_deref(), Some("two"));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let files = StateDir::new("/nonexistent/somewhere");
+        let error = files.stage("x").unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/somewhere/nginx.conf.staged"), "{error}");
+    }
+}

@@ -1,0 +1,26 @@
+//! lb-watcher: keeps one nginx in step with `/services/<app>/upstream/` and announces it.
+//!
+//! The road of a change: [`run`] follows the keys and lets bursts settle, `convoy-lb-config` renders, and
+//! [`apply::Applier`] takes the text through check, swap, reload and proof. What comes out of that is the only
+//! thing that is ever said about nginx: a configuration is served when nginx itself has answered with its digest.
+
+mod announce;
+pub mod apply;
+mod bootstrap;
+pub mod cli;
+pub mod files;
+mod metrics;
+pub mod nginx;
+mod port;
+pub mod record;
+mod report;
+mod run;
+pub mod settings;
+mod skipped;
+mod story;
+mod template_file;
+mod watcher;
+
+pub use bootstrap::bootstrap;
+pub use report::{check, status, wait};
+pub use run::run;

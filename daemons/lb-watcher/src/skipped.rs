@@ -1,0 +1,60 @@
+//! Says once about each key that it is left out.
+
+use std::collections::BTreeMap;
+
+use convoy_lb_config::Skipped;
+use convoy_service::message;
+
+/// The keys that are left out now, with the reason that was logged.
+#[derive(Debug, Default)]
+pub(crate) struct SkippedLog(BTreeMap<String, String>);
+
+impl SkippedLog {
+    /// Takes the keys that are left out now; logs those that are new or have another reason, and gives their number.
+    pub(crate) fn update(&mut self, skipped: &[Skipped]) -> u64 {
+        let now: BTreeMap<String, String> =
+            skipped.iter().map(|entry| (entry.key.clone(), entry.reason.to_string())).collect();
+        let mut news = 0u64;
+        for (key, reason) in now.iter().filter(|&(key, reason)| self.0.get(key) != Some(reason)) {
+            news += 1;
+            tracing::warn!(
+                MESSAGE_ID = message::VALUE_SKIPPED,
+                key = %printable(key),
+                error = %printable(reason),
+                "a value in the store is unusable and is left out: {}",
+                printable(key)
+            );
+        }
+        self.0 = now;
+        news
+    }
+}
+
+/// A key from outside, without what could confuse a terminal.
+fn printable(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use convoy_lb_config::SkippedReason;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_news_when_it_or_its_reason_is_new() {
+        let entry = |key: &str, reason| Skipped { key: key.to_owned(), reason };
+        let mut log = SkippedLog::default();
+        assert_eq!(log.update(&[entry("a", SkippedReason::Encoding)]), 1);
+        assert_eq!(log.update(&[entry("a", SkippedReason::Encoding)]), 0);
+        let itself = SkippedReason::Itself("127.0.0.1:1".parse().unwrap());
+        assert_eq!(log.update(&[entry("a", itself), entry("b", SkippedReason::Encoding)]), 2);
+        assert_eq!(log.update(&[]), 0);
+        assert_eq!(log.update(&[entry("a", SkippedReason::Encoding)]), 1);
+    }
+
+    #[test]
+    fn control_characters_of_a_key_stay_out_of_the_log() {
+        assert_eq!(printable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+    }
+}

@@ -1,0 +1,380 @@
+//! What the watcher knows and decides.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use convoy_lb_config::{Configuration, LoadBalancer, Settle, Upstream, read_upstreams};
+use convoy_retry::Backoff;
+use convoy_service::{Notifier, message};
+use convoy_store::{FeedEvent, Mirror, OwnershipStatus, Revision, Store};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+
+use crate::announce::Announcer;
+use crate::apply::{Applied, Applier, Failure, Timing};
+use crate::files::StateDir;
+use crate::metrics::{Metrics, Reason};
+use crate::nginx::RealNginx;
+use crate::record::{Good, Record, Target};
+use crate::settings::Settings;
+use crate::skipped::SkippedLog;
+use crate::story::{Served, Story};
+use crate::template_file::{TemplateFile, TemplateFileError};
+
+/// Bounds of the pause before a configuration that failed is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A store that doesn't answer by then has the lease run out by itself.
+const WITHDRAW_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A configuration and what it stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Desired {
+    configuration: Configuration,
+    revision: Revision,
+    upstreams: Vec<Upstream>,
+    template: String,
+    wanted_at: Instant,
+}
+
+/// What comes back from the task that applies.
+pub(crate) type Attempt = (Applier<RealNginx>, Desired, Result<Applied, Failure>);
+
+/// One load balancer's watcher: fed with events, asked when something is due.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    settings: Settings,
+    target: Target,
+    load_balancer: LoadBalancer,
+    template: TemplateFile,
+    mirror: Mirror,
+    /// The revision of the last event that brought the state; progress alone is no reason to write.
+    revision: Revision,
+    settle: Settle,
+    /// There while no application is in flight.
+    applier: Option<Applier<RealNginx>>,
+    in_flight: Option<JoinHandle<Attempt>>,
+    backoff: Backoff,
+    /// When to apply even if no key changes.
+    retry_at: Option<Instant>,
+    wanted_at: Instant,
+    announcer: Announcer,
+    skipped: SkippedLog,
+    metrics: Metrics,
+    notifier: Notifier,
+    ready: bool,
+    story: Story,
+    told: String,
+}
+
+impl Watcher {
+    pub(crate) fn new(
+        settings: Settings,
+        record: Record,
+        store: &Store,
+        notifier: Notifier,
+    ) -> anyhow::Result<Self> {
+        let target = record.target;
+        let nginx = RealNginx::new(settings.checker(target.kind), settings.reloader(), target.announce);
+        Ok(Self {
+            load_balancer: settings.load_balancer(&target)?,
+            template: TemplateFile::new(settings.template.as_deref()),
+            mirror: Mirror::new(),
+            revision: Revision::default(),
+            settle: Settle::new(settings.quiet, settings.longest_wait),
+            applier: Some(Applier::new(nginx, settings.files.clone(), Timing::default())),
+            in_flight: None,
+            backoff: Backoff::new(RETRY.0, RETRY.1),
+            retry_at: None,
+            wanted_at: Instant::now(),
+            announcer: Announcer::new(store, &settings, target.announce)?,
+            skipped: SkippedLog::default(),
+            metrics: Metrics::default(),
+            notifier,
+            ready: false,
+            story: Story::begin(settings.app.clone(), target.announce),
+            told: String::new(),
+            settings,
+            target,
+        })
+    }
+
+    /// Makes the metrics readable in this directory.
+    pub(crate) fn serve_metrics(&self, runtime_directory: Option<PathBuf>) {
+        self.metrics.serve(runtime_directory);
+    }
+
+    /// How the announcement stands, to be handed to [`Watcher::take_ownership`].
+    pub(crate) fn ownership(&self) -> watch::Receiver<OwnershipStatus> {
+        self.announcer.status()
+    }
+
+    /// Whether nginx does not serve what it should.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.story.failure.is_some()
+    }
+
+    /// Compares template, file and nginx with what they should be, as soon as possible.
+    pub(crate) fn look(&mut self) {
+        self.retry_at = Some(Instant::now());
+    }
+
+    /// When the next application is due, if one can be made.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        if self.applier.is_none() || !self.mirror.has_listed() {
+            return None;
+        }
+        let settled = self.settle.due().map(Instant::from_std);
+        settled.into_iter().chain(self.retry_at).min()
+    }
+
+    /// Takes in news from the store.
+    pub(crate) fn take(&mut self, event: &FeedEvent) {
+        let first = !self.mirror.has_listed();
+        let changed = self.mirror.apply(event);
+        self.story.listed = self.mirror.has_listed();
+        match event {
+            FeedEvent::Stale { error } => {
+                self.metrics.store_up.set(0);
+                tracing::warn!(
+                    MESSAGE_ID = message::STORE_UNREACHABLE,
+                    error = %error,
+                    "the store can't be reached; what is served stays as it is"
+                );
+                self.story.store_error = Some(error.clone());
+                return;
+            }
+            FeedEvent::Changed { .. } => self.note_change(),
+            // After a doubt everything is listed again; without a change that is no reason to write.
+            FeedEvent::Listed(_) if changed || first => self.note_change(),
+            FeedEvent::Listed(_) | FeedEvent::Current { .. } => {}
+        }
+        self.metrics.store_up.set(1);
+        if self.story.store_error.take().is_some() {
+            let revision = self.revision.get();
+            tracing::info!(MESSAGE_ID = message::STORE_BACK, revision, "the store answers again");
+        }
+    }
+
+    fn note_change(&mut self) {
+        self.revision = self.mirror.revision();
+        self.metrics.desired_revision.set(self.revision.get());
+        let now = Instant::now();
+        if self.settle.due().is_none() {
+            self.wanted_at = now;
+        }
+        self.settle.changed(now.into_std());
+    }
+
+    /// Renders what is known now and has it applied.
+    pub(crate) fn start(&mut self) {
+        let Some(mut applier) = self.applier.take() else { return };
+        self.settle.started();
+        self.retry_at = None;
+        match self.desire() {
+            Ok(desired) => {
+                let files = self.settings.files.clone();
+                let target = self.target.clone();
+                self.in_flight = Some(tokio::spawn(async move {
+                    let outcome = applier.apply(&desired.configuration).await;
+                    let remembered = outcome.and_then(|how| remember(&files, target, &desired).map(|()| how));
+                    (applier, desired, remembered)
+                }));
+            }
+            Err(error) => {
+                self.applier = Some(applier);
+                self.settle.finished(Instant::now().into_std());
+                self.fail("template", message::CONFIG_REJECTED, &error.to_string());
+            }
+        }
+    }
+
+    fn desire(&mut self) -> Result<Desired, TemplateFileError> {
+        let entries = self.mirror.iter().map(|(key, entry)| (key.as_str(), entry.value.as_slice()));
+        let (upstreams, skipped) = read_upstreams(&self.settings.app, &self.load_balancer.listen, entries);
+        self.metrics.skipped.inc_by(self.skipped.update(&skipped));
+        self.metrics.skipped_keys.set(gauge(skipped.len()));
+        self.story.skipped = skipped.len();
+        let (template, text) = self.template.current()?;
+        Ok(Desired {
+            configuration: template.render(&self.load_balancer, &upstreams)?,
+            revision: self.revision,
+            upstreams,
+            template: text.to_owned(),
+            wanted_at: self.wanted_at,
+        })
+    }
+
+    /// Waits for the application in flight; for ever when there is none. Cancel-safe.
+    pub(crate) async fn attempt(&mut self) -> Result<Attempt, JoinError> {
+        match &mut self.in_flight {
+            Some(task) => {
+                let attempt = task.await;
+                self.in_flight = None;
+                attempt
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes in how an application ended.
+    pub(crate) fn conclude(&mut self, (applier, desired, outcome): Attempt) {
+        self.applier = Some(applier);
+        self.settle.finished(Instant::now().into_std());
+        match outcome {
+            Ok(how) => self.succeed(&desired, how),
+            Err(failure) => {
+                let id =
+                    if failure.is_rejection() { message::CONFIG_REJECTED } else { message::RELOAD_FAILED };
+                self.fail(failure.kind(), id, &failure.to_string());
+            }
+        }
+    }
+
+    fn succeed(&mut self, desired: &Desired, how: Applied) {
+        let digest = desired.configuration.digest();
+        let count = desired.upstreams.len();
+        let recovered = self.story.failure.take().is_some();
+        self.backoff.reset();
+        match how {
+            Applied::Reloaded { check, reload, proof } => {
+                let took = desired.wanted_at.elapsed();
+                self.metrics.reloads.inc();
+                self.metrics.last_apply_milliseconds.set(gauge(took.as_millis()));
+                tracing::info!(
+                    MESSAGE_ID = message::CONFIG_APPLIED,
+                    revision = desired.revision.get(),
+                    configuration = digest.as_str(),
+                    upstreams = count,
+                    took_ms = gauge(took.as_millis()),
+                    check_ms = gauge(check.as_millis()),
+                    reload_ms = gauge(reload.as_millis()),
+                    proof_ms = gauge(proof.as_millis()),
+                    "nginx serves {count} upstreams of {} at revision {}",
+                    self.settings.app,
+                    desired.revision
+                );
+            }
+            Applied::FileRestored => {
+                tracing::warn!("the configuration file had been changed by somebody else and was put back");
+            }
+            Applied::Already if recovered => tracing::info!("nginx serves what it should again"),
+            Applied::Already => {}
+        }
+        self.metrics.installed_revision.set(desired.revision.get());
+        self.metrics.loaded_revision.set(desired.revision.get());
+        self.metrics.upstreams.set(gauge(count));
+        self.story.served =
+            Some(Served { digest: digest.short().to_owned(), revision: desired.revision, upstreams: count });
+        self.announcer.serve(desired.revision);
+    }
+
+    /// nginx does not serve what it should: says so, once per reason, and tries again after a pause.
+    fn fail(&mut self, reason: &'static str, message_id: &'static str, error: &str) {
+        self.metrics.failures.get_or_create(&Reason { reason }).inc();
+        let pause = self.backoff.next();
+        self.retry_at = Some(Instant::now() + pause);
+        if self.story.failure.as_deref() == Some(error) {
+            tracing::debug!(error, "nginx still does not serve what it should");
+            return;
+        }
+        tracing::error!(
+            MESSAGE_ID = message_id,
+            TARGET_UNIT = self.settings.nginx_unit(),
+            revision = self.revision.get(),
+            error,
+            "the last good configuration of {} stays: {error}",
+            self.settings.app
+        );
+        self.story.failure = Some(error.to_owned());
+    }
+
+    /// Takes in how the announcement stands.
+    pub(crate) fn take_ownership(&mut self, status: &OwnershipStatus) {
+        let address = self.announcer.address();
+        let former = std::mem::take(&mut self.story.lease_error);
+        match status {
+            OwnershipStatus::Held { .. } => {
+                if self.story.served.is_some() && (!self.ready || former.is_some()) {
+                    tracing::info!(
+                        MESSAGE_ID = message::REGISTERED,
+                        key = self.announcer.key(),
+                        address = %address,
+                        "the load balancer is announced at {address}"
+                    );
+                }
+                self.ready_once();
+            }
+            OwnershipStatus::Pending { error } => self.story.lease_error.clone_from(error),
+            OwnershipStatus::AtRisk { error, .. } => self.story.lease_error = Some(error.clone()),
+            OwnershipStatus::Lost { error } => {
+                tracing::warn!(
+                    key = self.announcer.key(),
+                    error = %error,
+                    "the announcement has run out; it comes back as soon as the store answers"
+                );
+                self.story.lease_error = Some(error.clone());
+            }
+            OwnershipStatus::Replaced { key, lease } => {
+                tracing::error!(
+                    MESSAGE_ID = message::REGISTRATION_REPLACED,
+                    key = %key,
+                    lease,
+                    "another load balancer of this name has announced itself"
+                );
+                self.story.lease_error = Some(format!("{key} belongs to another load balancer of this name"));
+                self.ready_once();
+            }
+        }
+    }
+
+    fn ready_once(&mut self) {
+        if !self.ready && self.story.served.is_some() {
+            self.ready = true;
+            self.told = self.story.line();
+            self.notifier.ready(&self.told);
+        }
+    }
+
+    /// Tells systemd how things stand, if that has changed.
+    pub(crate) fn say_status(&mut self) {
+        let line = self.story.line();
+        if line != self.told {
+            self.notifier.status(&line);
+            self.told = line;
+        }
+    }
+
+    /// Withdraws, and gives the edge routers a moment before nginx is stopped.
+    pub(crate) async fn stop(self) {
+        self.notifier.stopping("withdrawing the load balancer");
+        let key = self.announcer.key().to_owned();
+        let announced = self.story.served.is_some();
+        match self.announcer.withdraw(WITHDRAW_DEADLINE).await {
+            Ok(()) if announced => {
+                tracing::info!(MESSAGE_ID = message::WITHDRAWN, key, "the load balancer is withdrawn");
+                tokio::time::sleep(self.settings.drain).await;
+            }
+            Ok(()) => {}
+            Err(error) => tracing::warn!(key, %error, "not withdrawn; the announcement ends with its lease"),
+        }
+    }
+}
+
+/// A number for a metric or a journal field; what doesn't fit is as large as can be told.
+fn gauge(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// Keeps what bootstrap needs, should nginx be started again.
+fn remember(files: &StateDir, target: Target, desired: &Desired) -> Result<(), Failure> {
+    let good = Good::new(desired.configuration.digest().as_str(), desired.revision.get(), &desired.upstreams);
+    let record = Record { target, good: Some(good) };
+    if Record::read(files)?.as_ref() != Some(&record) {
+        record.write(files)?;
+    }
+    if files.read(&files.good_template())?.as_deref() != Some(desired.template.as_str()) {
+        files.replace(&files.good_template(), &desired.template)?;
+    }
+    Ok(())
+}
