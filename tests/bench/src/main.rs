@@ -1,2 +1,40 @@
-//! Under construction in this commit series.
-fn main() {}
+//! Benchmarks against the old ways, side by side in one run.
+//!
+//! A ratio below 1 says that Convoy needs less time, memory or writes than its peer in the same run. Absolute times
+//! are those of a computer that does other things as well.
+
+mod machines;
+mod road;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use convoy_cluster::Cluster;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            table::print(&format!("the benchmark ended early: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("road") {
+        road::measure()?;
+    }
+    if wanted("machines") {
+        match Cluster::possible() {
+            Ok(()) => machines::measure()?,
+            Err(reason) => {
+                table::print(&format!("no machines can be booted here, their part is left out: {reason}"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -15,7 +15,9 @@ pub(crate) fn show(screen: &mut Screen) -> Result<()> {
     screen.part("A store, four instances and their registrars");
     let mut road = screen.run("etcd on a free port", |_| Loopback::new())?;
     for number in 1..=4 {
-        screen.run(&format!("{APP}-{number} starts, its registrar announces it"), |_| road.start_instance(number))?;
+        screen.run(&format!("{APP}-{number} starts, its registrar announces it"), |_| {
+            road.start_instance(number)
+        })?;
     }
     for line in road.etcdctl(&["get", "--prefix", "/services/"])?.lines().collect::<Vec<_>>().chunks(2) {
         screen.detail(&line.join(" = "));
@@ -50,7 +52,10 @@ fn kill_one(screen: &mut Screen, road: &mut Loopback) -> Result<()> {
     screen.step(&format!("kill -KILL {APP}-4"));
     let key = format!("/services/{APP}/upstream/4");
     wait_until("the key to go", SOON, || Ok(road.get(&key)?.is_none()))?;
-    screen.step(&format!("{APP}-4 is out of the rotation ({} ms after the kill)", killed.elapsed().as_millis()));
+    screen.step(&format!(
+        "{APP}-4 is out of the rotation ({} ms after the kill)",
+        killed.elapsed().as_millis()
+    ));
     let before = traffic.so_far().instances;
     screen.run(&format!("{APP}-4 is started again and takes requests"), |_| {
         road.stop_instance(4)?;

@@ -21,16 +21,20 @@ pub(crate) fn show(screen: &mut Screen) -> Result<()> {
     let stage = Stage { cluster: boot(screen)? };
     for machine in stage.cluster.machines() {
         let part = if machine.index() <= 3 { "etcd member" } else { "etcd client" };
-        let nginx = if machine.has_nginx() { "has nginx" } else { "no nginx: its load balancer is a container" };
+        let nginx =
+            if machine.has_nginx() { "has nginx" } else { "no nginx: its load balancer is a container" };
         screen.detail(&format!("{}  {:<10}  {part}, {nginx}", machine.name(), machine.address()));
     }
 
     screen.part("someapp@1 … someapp@4, a container on each machine");
     for number in 1..=4 {
-        screen.run(&format!("systemctl start someapp@{number} on m{number}, its sidekick announces it"), |_| {
-            stage.start(number, &format!("someapp@{number}.service"))?;
-            stage.wait_active(number, &format!("registrar@someapp-{number}.service"))
-        })?;
+        screen.run(
+            &format!("systemctl start someapp@{number} on m{number}, its sidekick announces it"),
+            |_| {
+                stage.start(number, &format!("someapp@{number}.service"))?;
+                stage.wait_active(number, &format!("registrar@someapp-{number}.service"))
+            },
+        )?;
     }
     for (key, value) in stage.keys(4, UPSTREAMS)? {
         screen.detail(&format!("{key} = {value}"));
@@ -70,7 +74,9 @@ fn boot(screen: &mut Screen) -> Result<Cluster> {
         let event = match progress {
             Progress::Begin { step } => Event::Goes(step.to_owned(), 0),
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a share between 0 and 1
-            Progress::Part { step, fraction } => Event::Goes(step.to_owned(), (fraction.clamp(0.0, 1.0) * 100.0) as u64),
+            Progress::Part { step, fraction } => {
+                Event::Goes(step.to_owned(), (fraction.clamp(0.0, 1.0) * 100.0) as u64)
+            }
             Progress::Done { step, took } => Event::Done(step.to_owned(), took),
         };
         sink.lock().unwrap_or_else(PoisonError::into_inner).push(event);
@@ -103,7 +109,11 @@ enum Event {
 fn kill_one(screen: &mut Screen, stage: &Stage, target: &Target) -> Result<()> {
     screen.part("One container is killed while requests come in");
     let traffic = stage.traffic(target, 4, Duration::from_millis(2))?;
-    wait_until("the first requests", SOON, || if traffic.sent() > 200 { Ok(()) } else { Err(String::new()) })?;
+    wait_until(
+        "the first requests",
+        SOON,
+        || if traffic.sent() > 200 { Ok(()) } else { Err(String::new()) },
+    )?;
     screen.step("4 clients send requests all the time");
 
     let machine = stage.cluster.machine(4);
@@ -111,7 +121,10 @@ fn kill_one(screen: &mut Screen, stage: &Stage, target: &Target) -> Result<()> {
     machine.exec_ok(&["docker", "kill", "--signal", "KILL", "someapp-4"])?;
     screen.step("docker kill --signal KILL someapp-4");
     stage.wait_for_keys(1, UPSTREAMS, &["1", "2", "3"], SOON)?;
-    screen.step(&format!("someapp-4 is out of the rotation ({} ms after the kill)", killed.elapsed().as_millis()));
+    screen.step(&format!(
+        "someapp-4 is out of the rotation ({} ms after the kill)",
+        killed.elapsed().as_millis()
+    ));
     screen.run("systemd starts it again, its sidekick announces it", |_| {
         stage.wait_for_keys(1, UPSTREAMS, &ALL, SOON)?;
         stage.wait_for_instances(target, &["someapp-1", "someapp-2", "someapp-3", "someapp-4"], SOON)
@@ -134,12 +147,24 @@ fn say_goodbye(screen: &mut Screen, stage: &Stage) {
     screen.part("Look around");
     for (what, command) in [
         ("a shell on a machine", "target/release/cluster --name demo shell m1".to_owned()),
-        ("a request", format!(
-            "target/release/cluster --name demo exec m1 -- curl -sH 'Host: someapp.{DOMAIN}' http://{edge}/"
-        )),
-        ("the story of a daemon", "target/release/cluster --name demo exec m1 -- systemctl status registrar@someapp-1".to_owned()),
-        ("its journal, explained", "target/release/cluster --name demo journal m1 -x -u lb-watcher@someapp-1".to_owned()),
-        ("all keys", "target/release/cluster --name demo exec m1 -- etcdctl get --prefix /services/".to_owned()),
+        (
+            "a request",
+            format!(
+                "target/release/cluster --name demo exec m1 -- curl -sH 'Host: someapp.{DOMAIN}' http://{edge}/"
+            ),
+        ),
+        (
+            "the story of a daemon",
+            "target/release/cluster --name demo exec m1 -- systemctl status registrar@someapp-1".to_owned(),
+        ),
+        (
+            "its journal, explained",
+            "target/release/cluster --name demo journal m1 -x -u lb-watcher@someapp-1".to_owned(),
+        ),
+        (
+            "all keys",
+            "target/release/cluster --name demo exec m1 -- etcdctl get --prefix /services/".to_owned(),
+        ),
         ("pull the plug of a machine", "target/release/cluster --name demo crash m2".to_owned()),
         ("and when you have seen enough", "make demo-down".to_owned()),
     ] {

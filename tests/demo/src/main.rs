@@ -32,7 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let mut screen = Screen::new();
-    match run(&mut screen, Options::parse().command) {
+    match run(&mut screen, Options::parse().command.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             screen.line(&format!("\nThe demo failed: {error:#}"));
@@ -41,11 +41,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(screen: &mut Screen, command: Option<Command>) -> Result<()> {
+fn run(screen: &mut Screen, command: Option<&Command>) -> Result<()> {
     match command {
         Some(Command::Down) => {
             Cluster::remove(&StateDir::from_environment(), machines::NAME)?;
-            screen.line("The demo's machines are gone. Their base tree is kept, so that the next demo is quick;");
+            screen.line(
+                "The demo's machines are gone. Their base tree is kept, so that the next demo is quick;",
+            );
             screen.line("`target/release/cluster down --purge` removes it too.");
             Ok(())
         }
@@ -54,7 +56,9 @@ fn run(screen: &mut Screen, command: Option<Command>) -> Result<()> {
         None => match Cluster::possible() {
             Ok(()) => machines::show(screen),
             Err(reason) => {
-                screen.line(&format!("No machines can be booted here: {reason}. The same road on loopback instead:"));
+                screen.line(&format!(
+                    "No machines can be booted here: {reason}. The same road on loopback instead:"
+                ));
                 loopback::show(screen)
             }
         },

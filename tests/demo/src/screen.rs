@@ -76,11 +76,12 @@ impl Screen {
             return;
         }
         let at = self.started.elapsed().as_secs_f64();
-        let drawn = if total > 0 {
-            let cells = usize::try_from(done.min(total) * WIDTH as u64 / total).unwrap_or(WIDTH);
-            format!("{}{} {done}/{total}", "█".repeat(cells), "░".repeat(WIDTH - cells))
-        } else {
-            "…".to_owned()
+        let drawn = match (done.min(total) * WIDTH as u64).checked_div(total) {
+            Some(cells) => {
+                let cells = usize::try_from(cells).unwrap_or(WIDTH);
+                format!("{}{} {done}/{total}", "█".repeat(cells), "░".repeat(WIDTH - cells))
+            }
+            None => "…".to_owned(),
         };
         self.write(&format!("\r\x1b[K  [{at:6.1} s] {text} {drawn}"));
         self.bar = Some(Bar { text: text.to_owned(), drawn: Some(Instant::now()) });

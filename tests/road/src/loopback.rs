@@ -137,7 +137,11 @@ impl Loopback {
         let mut bootstrap = self.daemon("lb-watcher")?;
         bootstrap.arg("bootstrap").args(balancer_arguments(&instance, &state, address));
         let mut bootstrap = Process::start(&format!("bootstrap-{number}"), self.folder(), bootstrap)?;
-        anyhow::ensure!(bootstrap.wait(START)?.success(), "lb-watcher bootstrap failed:\n{}", bootstrap.output());
+        anyhow::ensure!(
+            bootstrap.wait(START)?.success(),
+            "lb-watcher bootstrap failed:\n{}",
+            bootstrap.output()
+        );
 
         let configuration = state.join("nginx.conf");
         let mut nginx = Command::new("nginx");
@@ -158,8 +162,10 @@ impl Loopback {
         edge.args(["--listen", &format!("http={}", self.edge_address)]).env("EDGE_ROUTER_DOMAINS", DOMAIN);
         self.edge = Some(Process::start("edge-router", self.folder(), edge)?);
         let target = self.target();
-        wait_until("an answer through the edge router", START, || Ok(Client::default().get(&target)?.status == 200))
-            .with_context(|| self.edge.as_ref().map(Process::output).unwrap_or_default())?;
+        wait_until("an answer through the edge router", START, || {
+            Ok(Client::default().get(&target)?.status == 200)
+        })
+        .with_context(|| self.edge.as_ref().map(Process::output).unwrap_or_default())?;
         Ok(())
     }
 

@@ -87,7 +87,11 @@ impl Drop for Process {
 }
 
 /// Waits until the condition holds; the error says what was waited for and what was seen last.
-pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<Duration> {
+pub fn wait_until(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
     let started = Instant::now();
     let mut last = None;
     loop {

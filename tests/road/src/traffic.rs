@@ -83,7 +83,9 @@ impl Client {
         connection.get_mut().write_all(request.as_bytes()).map_err(|e| Failure::BeforeAnswer(e.into()))?;
         let waiting = connection.fill_buf().map_err(|e| Failure::BeforeAnswer(e.into()))?;
         if waiting.is_empty() {
-            return Err(Failure::BeforeAnswer(anyhow::anyhow!("the connection was closed instead of an answer")));
+            return Err(Failure::BeforeAnswer(anyhow::anyhow!(
+                "the connection was closed instead of an answer"
+            )));
         }
         let (answer, keep) = read_answer(&mut connection).map_err(Failure::DuringAnswer)?;
         if keep {
@@ -105,7 +107,8 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> Result<(Answer, bool)> 
             bail!("the connection was closed within the answer's head");
         }
     }
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("no status in the answer")?;
+    let status =
+        head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("no status in the answer")?;
     let field = |name: &str| {
         head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -200,7 +203,8 @@ impl Traffic {
         let started = Instant::now();
         let workers = (0..connections)
             .map(|_| {
-                let (target, stop, sent, shared) = (target.clone(), stop.clone(), sent.clone(), shared.clone());
+                let (target, stop, sent, shared) =
+                    (target.clone(), stop.clone(), sent.clone(), shared.clone());
                 std::thread::spawn(move || {
                     let mut client = Client::default();
                     while !stop.load(Ordering::Relaxed) && started.elapsed() < limit {

@@ -83,7 +83,8 @@ pub fn run<S>(
 fn is_chosen(name: &str, arguments: &[String]) -> bool {
     let exact = arguments.iter().any(|argument| argument == "--exact");
     let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
-    filters.peek().is_none() || filters.any(|filter| if exact { name == filter } else { name.contains(filter.as_str()) })
+    filters.peek().is_none()
+        || filters.any(|filter| if exact { name == filter } else { name.contains(filter.as_str()) })
 }
 
 fn end(passed: usize, failed: &[&str], ignored: usize, left_out: usize) -> ExitCode {

@@ -32,7 +32,7 @@ pub fn options(name: &str, machines: u8, without_nginx: &[u8]) -> Result<UpOptio
     Ok(UpOptions {
         name: name.to_owned(),
         machines,
-        without_nginx: BTreeSet::from_iter(without_nginx.iter().copied()),
+        without_nginx: without_nginx.iter().copied().collect(),
         release: Some(release),
         domain: DOMAIN.to_owned(),
         reporter: std::sync::Arc::new(Lines),
@@ -83,8 +83,13 @@ impl Stage {
     pub fn wait_active(&self, on: u8, unit: &str) -> Result<()> {
         let machine = self.cluster.machine(on);
         wait_until(&format!("{unit} on {}", machine.name()), SOON, || {
-            let output = machine.exec(&["systemctl", "is-active", unit]).map_err(|error| error.to_string())?;
-            if output.success() { Ok(()) } else { Err(format!("{}\n{}", output.text(), journal(&machine, unit))) }
+            let output =
+                machine.exec(&["systemctl", "is-active", unit]).map_err(|error| error.to_string())?;
+            if output.success() {
+                Ok(())
+            } else {
+                Err(format!("{}\n{}", output.text(), journal(&machine, unit)))
+            }
         })?;
         Ok(())
     }
@@ -136,7 +141,13 @@ impl Stage {
     /// Fails with the report unless every request was answered.
     pub fn expect_no_failure(report: &Report) -> Result<()> {
         ensure!(report.requests > 0, "no request was sent");
-        ensure!(report.failed == 0, "{} of {} requests failed: {:?}", report.failed, report.requests, report.failures);
+        ensure!(
+            report.failed == 0,
+            "{} of {} requests failed: {:?}",
+            report.failed,
+            report.requests,
+            report.failures
+        );
         Ok(())
     }
 }

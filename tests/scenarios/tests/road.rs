@@ -35,8 +35,14 @@ fn main() -> ExitCode {
             Scenario { name: "part_4_the_edge_turns_services_into_subdomains", prove: edge },
             Scenario { name: "the_apache_guide_works_with_its_own_key_and_check", prove: apache },
             Scenario { name: "daemons_tell_their_story", prove: story },
-            Scenario { name: "a_rolling_restart_of_all_instances_fails_no_request", prove: rolling_instances },
-            Scenario { name: "a_rolling_restart_of_both_load_balancers_fails_no_request", prove: rolling_balancers },
+            Scenario {
+                name: "a_rolling_restart_of_all_instances_fails_no_request",
+                prove: rolling_instances,
+            },
+            Scenario {
+                name: "a_rolling_restart_of_both_load_balancers_fails_no_request",
+                prove: rolling_balancers,
+            },
             Scenario { name: "a_restart_of_the_edge_router_fails_no_request", prove: restart_edge },
             Scenario { name: "a_killed_container_fails_no_request_and_comes_back", prove: killed_container },
             Scenario { name: "an_invalid_value_is_skipped_and_said", prove: invalid_value },
@@ -59,7 +65,10 @@ fn cluster(stage: &Stage) -> Result<()> {
         let health = stage.etcdctl(machine.index(), &["endpoint", "health"])?;
         let environment = machine.read_file("/run/convoy/machine.env")?;
         let address = format!("CONVOY_PRIVATE_IPV4={}", machine.address());
-        ensure!(environment.lines().any(|line| line == address), "{address} expected in:\n{environment}{health}");
+        ensure!(
+            environment.lines().any(|line| line == address),
+            "{address} expected in:\n{environment}{health}"
+        );
     }
     Ok(())
 }
@@ -72,7 +81,10 @@ fn registration(stage: &Stage) -> Result<()> {
     stage.wait_for_keys(4, UPSTREAMS, &["1", "2", "3", "4"], SOON)?;
     for (key, value) in stage.keys(4, UPSTREAMS)? {
         let endpoint: std::net::SocketAddr = value.parse().with_context(|| format!("{key} = {value}"))?;
-        ensure!(stage.cluster.machines().any(|machine| machine.address() == endpoint.ip()), "{key} = {value}");
+        ensure!(
+            stage.cluster.machines().any(|machine| machine.address() == endpoint.ip()),
+            "{key} = {value}"
+        );
     }
     let leases = stage.etcdctl(1, &["lease", "list"])?;
     ensure!(leases.lines().count() >= 5, "a lease for each instance expected:\n{leases}");
@@ -151,7 +163,10 @@ fn story(stage: &Stage) -> Result<()> {
         ensure!(!journal.trim().is_empty(), "{unit} has nothing in the journal");
     }
     let explained = stage.cluster.machine(1).journal(&["-x", "-u", "registrar@someapp-1.service"])?;
-    ensure!(explained.contains("Subject: Instance announced"), "journalctl -x explains nothing:\n{explained}");
+    ensure!(
+        explained.contains("Subject: Instance announced"),
+        "journalctl -x explains nothing:\n{explained}"
+    );
     Ok(())
 }
 
@@ -168,7 +183,10 @@ fn rolling_instances(stage: &Stage) -> Result<()> {
 fn rolling_balancers(stage: &Stage) -> Result<()> {
     let traffic = stage.traffic(&target(stage), 4, Duration::from_millis(2))?;
     for number in [1, 2] {
-        stage.cluster.machine(number).systemctl(&["restart", &format!("nginx-lb@someapp-{number}.service")])?;
+        stage
+            .cluster
+            .machine(number)
+            .systemctl(&["restart", &format!("nginx-lb@someapp-{number}.service")])?;
         stage.wait_active(number, &format!("lb-watcher@someapp-{number}.service"))?;
         stage.wait_for_keys(4, "/services/someapp/lb/", &["1", "2"], SOON)?;
     }
@@ -245,9 +263,17 @@ fn quorum_lost(stage: &Stage) -> Result<()> {
     let lost = Instant::now();
     // A container dies meanwhile: its registrar can't tell anybody, the load balancers find out by themselves.
     stage.cluster.machine(4).exec_ok(&["docker", "kill", "-s", "KILL", "someapp-4"])?;
-    wait_until("30 s without a quorum, with requests answered all the time", Duration::from_secs(40), || {
-        if lost.elapsed() >= Duration::from_secs(30) { Ok(()) } else { Err(format!("{:?}", lost.elapsed())) }
-    })?;
+    wait_until(
+        "30 s without a quorum, with requests answered all the time",
+        Duration::from_secs(40),
+        || {
+            if lost.elapsed() >= Duration::from_secs(30) {
+                Ok(())
+            } else {
+                Err(format!("{:?}", lost.elapsed()))
+            }
+        },
+    )?;
     for number in [1, 2] {
         stage.cluster.machine(number).systemctl(&["kill", "--signal=CONT", "etcd.service"])?;
     }
