@@ -152,7 +152,8 @@ mod tests {
             Err(ClusterError::Unknown("no".into()))
         });
         assert!(failed.is_err() && !target.exists());
-        make(&target, |partial| fs::create_dir(partial).map_err(ClusterError::file("create", partial))).unwrap();
+        make(&target, |partial| fs::create_dir(partial).map_err(ClusterError::file("create", partial)))
+            .unwrap();
         assert!(target.is_dir());
     }
 

@@ -41,10 +41,15 @@ fn cgroups_of(cluster: &str) -> Result<Vec<PathBuf>, ClusterError> {
     let root = cgroup_root(&mounts).ok_or(Reason::NoCgroup)?;
     let prefix = format!("convoy-{cluster}-m");
     let is_ours = |name: &str| {
-        name.strip_prefix(&prefix).is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
+        name.strip_prefix(&prefix)
+            .is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
     };
     let entries = fs::read_dir(&root).map_err(ClusterError::file("list", &root))?;
-    Ok(entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_ours)).map(|e| e.path()).collect())
+    Ok(entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
+        .map(|e| e.path())
+        .collect())
 }
 
 /// Ends load generators and the like, which were started in the cluster's network from outside.

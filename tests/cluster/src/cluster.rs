@@ -50,7 +50,8 @@ impl Cluster {
     /// The names of all clusters below this folder.
     pub fn list(state: &StateDir) -> Vec<String> {
         let entries = std::fs::read_dir(state.clusters()).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
     }
@@ -108,7 +109,7 @@ impl Cluster {
         self.record.machines.iter().map(|machine| Machine {
             cluster: self.state.cluster(&self.record.name),
             record: self.record.clone(),
-            machine: machine.clone(),
+            own: machine.clone(),
         })
     }
 

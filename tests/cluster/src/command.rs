@@ -43,7 +43,11 @@ impl Output {
         if self.success() {
             return Ok(self);
         }
-        Err(ClusterError::Command { what: what.to_owned(), status: self.status.to_string(), output: self.text() })
+        Err(ClusterError::Command {
+            what: what.to_owned(),
+            status: self.status.to_string(),
+            output: self.text(),
+        })
     }
 }
 
@@ -75,7 +79,8 @@ pub(crate) fn run_with_lines(
     let mut stdout = Collector::new(child.stdout.take());
     let mut stderr = Collector::new(child.stderr.take());
     let status = loop {
-        let ended = child.try_wait().map_err(|source| ClusterError::System { doing: what.to_owned(), source })?;
+        let ended =
+            child.try_wait().map_err(|source| ClusterError::System { doing: what.to_owned(), source })?;
         stdout.poll();
         stderr.poll();
         stderr.lines(&mut on_line);

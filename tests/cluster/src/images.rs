@@ -78,7 +78,12 @@ pub(crate) fn images(state: &StateDir, base: &Path, reporter: &dyn Reporter) -> 
     Ok(Images { folder })
 }
 
-fn build_on_a_machine(state: &StateDir, base: &Path, layer: &Path, images: &Images) -> Result<(), ClusterError> {
+fn build_on_a_machine(
+    state: &StateDir,
+    base: &Path,
+    layer: &Path,
+    images: &Images,
+) -> Result<(), ClusterError> {
     cleanup::remove(state, BUILDER)?;
     let dir = state.cluster(BUILDER);
     let machine = dir.machine("m1");

@@ -19,33 +19,33 @@ use crate::{network, up};
 pub struct Machine {
     pub(crate) cluster: ClusterDir,
     pub(crate) record: Record,
-    pub(crate) machine: MachineRecord,
+    pub(crate) own: MachineRecord,
 }
 
 impl Machine {
     /// Its number, from 1.
     pub fn index(&self) -> u8 {
-        self.machine.index
+        self.own.index
     }
 
     /// Its host name, `m1` for the first.
     pub fn name(&self) -> String {
-        format!("m{}", self.machine.index)
+        format!("m{}", self.own.index)
     }
 
     /// Its address in the cluster's network.
     pub fn address(&self) -> Ipv4Addr {
-        machine_address(self.machine.index)
+        machine_address(self.own.index)
     }
 
     /// The content of its /etc/machine-id.
     pub fn machine_id(&self) -> &str {
-        &self.machine.machine_id
+        &self.own.machine_id
     }
 
     /// Whether it has a host nginx.
     pub fn has_nginx(&self) -> bool {
-        self.machine.nginx
+        self.own.nginx
     }
 
     /// Whether its first process runs.
@@ -90,9 +90,12 @@ impl Machine {
 
     /// Writes a file at once and in full, with its folders; mode as in "0644".
     pub fn write_file(&self, path: &str, content: &[u8], mode: &str) -> Result<(), ClusterError> {
-        let script = "mkdir -p \"$(dirname \"$1\")\"; cat > \"$1.new\"; chmod \"$2\" \"$1.new\"; mv \"$1.new\" \"$1\"";
+        let script =
+            "mkdir -p \"$(dirname \"$1\")\"; cat > \"$1.new\"; chmod \"$2\" \"$1.new\"; mv \"$1.new\" \"$1\"";
         let arguments = ["sh", "-euc", script, "sh", path, mode];
-        self.exec_with(&arguments, Some(content), SHORT)?.ok(&format!("write {path} on {}", self.name())).map(drop)
+        self.exec_with(&arguments, Some(content), SHORT)?
+            .ok(&format!("write {path} on {}", self.name()))
+            .map(drop)
     }
 
     /// Reads a text file.
@@ -102,7 +105,8 @@ impl Machine {
 
     /// The journal with these arguments to journalctl, oldest line first.
     pub fn journal(&self, arguments: &[&str]) -> Result<String, ClusterError> {
-        let all: Vec<&str> = ["journalctl", "--no-pager", "--quiet"].iter().chain(arguments).copied().collect();
+        let all: Vec<&str> =
+            ["journalctl", "--no-pager", "--quiet"].iter().chain(arguments).copied().collect();
         Ok(self.exec_ok(&all)?.stdout)
     }
 

@@ -39,10 +39,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Action::Down { purge: true } => Cluster::purge(&state)?,
         Action::Down { purge: false } => Cluster::remove(&state, &name)?,
         Action::List => list(&state)?,
-        Action::Exec { machine: which, command } => return pass(machine(&which)?.command(&borrowed(&command))?),
+        Action::Exec { machine: which, command } => {
+            return pass(machine(&which)?.command(&borrowed(&command))?);
+        }
         Action::Shell { machine: which } => return pass(machine(&which)?.command(&["bash", "-l"])?),
         Action::Journal { machine: which, arguments } => {
-            let all: Vec<&str> = ["journalctl", "--no-pager"].into_iter().chain(borrowed(&arguments)).collect();
+            let all: Vec<&str> =
+                ["journalctl", "--no-pager"].into_iter().chain(borrowed(&arguments)).collect();
             return pass(machine(&which)?.command(&all)?);
         }
         Action::Net { command } => {
@@ -63,7 +66,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn options(name: String, up: Up) -> UpOptions {
-    let mut options = UpOptions { name, machines: up.machines, reporter: Arc::new(Lines), ..UpOptions::default() };
+    let mut options =
+        UpOptions { name, machines: up.machines, reporter: Arc::new(Lines), ..UpOptions::default() };
     options.release = up.release;
     options.without_nginx = up.without_nginx.into_iter().collect();
     if let Some(path) = up.cloud_config {
@@ -89,7 +93,12 @@ fn list(state: &StateDir) -> anyhow::Result<()> {
         };
         for machine in cluster.machines() {
             let power = if machine.is_on() { "on" } else { "off" };
-            say(&format!("{name}\t{}\t{}\t{power}\t{}", machine.name(), machine.address(), machine.machine_id()))?;
+            say(&format!(
+                "{name}\t{}\t{}\t{power}\t{}",
+                machine.name(),
+                machine.address(),
+                machine.machine_id()
+            ))?;
         }
     }
     Ok(())

@@ -116,7 +116,9 @@ fn create_namespace(namespace: &Path) -> Result<(), ClusterError> {
     File::create(namespace).map_err(ClusterError::file("create", namespace))?;
     let mut command = Command::new("unshare");
     command.arg(format!("--net={}", namespace.display())).arg("true");
-    command::run("create a network namespace", command, None, SHORT)?.ok("create a network namespace").map(drop)
+    command::run("create a network namespace", command, None, SHORT)?
+        .ok("create a network namespace")
+        .map(drop)
 }
 
 fn ip(namespace: &Path, batch: &str) -> Result<(), ClusterError> {

@@ -178,9 +178,22 @@ pub(crate) fn remove_cgroup(cgroup: &Path) {
 pub(crate) fn inside(first_process: u32, program: &str) -> Command {
     let mut command = Command::new("nsenter");
     let target = format!("--target={first_process}");
-    command.arg(target).args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"]);
-    command.args(["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/convoy/bin"]);
-    command.args(["HOME=/root", "LANG=C.UTF-8", "ETCDCTL_API=3", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", program]);
+    command
+        .arg(target)
+        .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"]);
+    command.args([
+        "env",
+        "-i",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/convoy/bin",
+    ]);
+    command.args([
+        "HOME=/root",
+        "LANG=C.UTF-8",
+        "ETCDCTL_API=3",
+        "SYSTEMD_COLORS=0",
+        "SYSTEMD_PAGER=",
+        program,
+    ]);
     command
 }
 

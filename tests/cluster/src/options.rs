@@ -67,10 +67,15 @@ impl UpOptions {
     pub(crate) fn check(&self) -> Result<(), ClusterError> {
         check_name(&self.name)?;
         if self.machines == 0 || self.machines > MAXIMUM {
-            return Err(ClusterError::Unknown(format!("a cluster has 1 to {MAXIMUM} machines, not {}", self.machines)));
+            return Err(ClusterError::Unknown(format!(
+                "a cluster has 1 to {MAXIMUM} machines, not {}",
+                self.machines
+            )));
         }
         match self.without_nginx.iter().find(|index| **index == 0 || **index > self.machines) {
-            Some(index) => Err(ClusterError::Unknown(format!("there is no machine {index} to be without nginx"))),
+            Some(index) => {
+                Err(ClusterError::Unknown(format!("there is no machine {index} to be without nginx")))
+            }
             None => Ok(()),
         }
     }
@@ -82,7 +87,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), ClusterError> {
     if (1..=20).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-') {
         return Ok(());
     }
-    Err(ClusterError::Unknown(format!("cluster name {name:?}: 1 to 20 lower-case letters, digits and dashes")))
+    Err(ClusterError::Unknown(format!(
+        "cluster name {name:?}: 1 to 20 lower-case letters, digits and dashes"
+    )))
 }
 
 #[cfg(test)]

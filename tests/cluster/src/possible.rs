@@ -14,7 +14,9 @@ pub enum Reason {
     #[error("not root")]
     NotRoot,
     /// The base tree is built from the host's own release.
-    #[error("no Debian: the machines are built from the host's own packages, and ID in /etc/os-release is {0:?}")]
+    #[error(
+        "no Debian: the machines are built from the host's own packages, and ID in /etc/os-release is {0:?}"
+    )]
     NotDebian(String),
     /// A program is not installed.
     #[error("{} not installed; packaging/setup-debian.sh test installs what is missing", .0.join(", "))]
@@ -46,8 +48,16 @@ pub(crate) fn check(state: &StateDir) -> Result<(), Reason> {
     }
     check_distribution(&fs::read_to_string("/etc/os-release").unwrap_or_default())?;
     check_cgroup()?;
-    attempt("a network namespace", "unshare", &["--net", "--pid", "--fork", "--mount", "ip", "link", "set", "lo", "up"])?;
-    attempt("an overlay mount", "unshare", &["--mount", "sh", "-ec", TRY_OVERLAY, "sh", &state.path().to_string_lossy()])
+    attempt(
+        "a network namespace",
+        "unshare",
+        &["--net", "--pid", "--fork", "--mount", "ip", "link", "set", "lo", "up"],
+    )?;
+    attempt(
+        "an overlay mount",
+        "unshare",
+        &["--mount", "sh", "-ec", TRY_OVERLAY, "sh", &state.path().to_string_lossy()],
+    )
 }
 
 /// The state folder may itself be on an overlay (inside a container), which can't carry another one.
@@ -65,7 +75,8 @@ fn installed(program: &str) -> bool {
 }
 
 fn check_distribution(os_release: &str) -> Result<(), Reason> {
-    let id = os_release.lines().find_map(|line| line.strip_prefix("ID=")).unwrap_or_default().trim_matches('"');
+    let id =
+        os_release.lines().find_map(|line| line.strip_prefix("ID=")).unwrap_or_default().trim_matches('"');
     if id == "debian" { Ok(()) } else { Err(Reason::NotDebian(id.to_owned())) }
 }
 
@@ -89,7 +100,10 @@ pub(crate) fn cgroup_root(mountinfo: &str) -> Option<PathBuf> {
 fn attempt(what: &'static str, program: &str, arguments: &[&str]) -> Result<(), Reason> {
     let mut command = Command::new(program);
     command.args(arguments);
-    let refused = |detail: String| Reason::Refused { what, detail: detail.lines().last().unwrap_or_default().to_owned() };
+    let refused = |detail: String| Reason::Refused {
+        what,
+        detail: detail.lines().last().unwrap_or_default().to_owned(),
+    };
     let output = command::run(what, command, None, SHORT).map_err(|error| refused(error.to_string()))?;
     if output.success() { Ok(()) } else { Err(refused(output.text())) }
 }
@@ -112,7 +126,10 @@ mod tests {
     #[test]
     fn names_what_is_missing_and_how_to_get_it() {
         let text = Reason::Missing(vec!["mmdebstrap", "ip"]).to_string();
-        assert_eq!(text, "mmdebstrap, ip not installed; packaging/setup-debian.sh test installs what is missing");
+        assert_eq!(
+            text,
+            "mmdebstrap, ip not installed; packaging/setup-debian.sh test installs what is missing"
+        );
         let fedora = check_distribution("NAME=Fedora\nID=fedora\n").unwrap_err().to_string();
         assert!(fedora.contains("\"fedora\""), "{fedora}");
         assert_eq!(check_distribution("ID=debian\n"), Ok(()));

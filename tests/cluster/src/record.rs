@@ -34,15 +34,21 @@ pub(crate) struct MachineRecord {
 impl Record {
     pub(crate) fn save(&self, dir: &ClusterDir) -> Result<(), ClusterError> {
         let path = dir.record();
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|source| ClusterError::File { doing: "write", path: path.clone(), source: source.into() })?;
+        let text = serde_json::to_vec_pretty(self).map_err(|source| ClusterError::File {
+            doing: "write",
+            path: path.clone(),
+            source: source.into(),
+        })?;
         fs::write(&path, text).map_err(ClusterError::file("write", &path))
     }
 
     pub(crate) fn load(dir: &ClusterDir) -> Result<Record, ClusterError> {
         let path = dir.record();
         let text = fs::read(&path).map_err(ClusterError::file("read", &path))?;
-        serde_json::from_slice(&text)
-            .map_err(|source| ClusterError::File { doing: "read", path, source: source.into() })
+        serde_json::from_slice(&text).map_err(|source| ClusterError::File {
+            doing: "read",
+            path,
+            source: source.into(),
+        })
     }
 }

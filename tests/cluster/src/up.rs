@@ -8,19 +8,19 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::addressing::{container_subnet, machine_address, seed_count};
+use crate::cache::{self, hex};
 use crate::cleanup;
 use crate::cloud_config::{Values, fill_in};
-use crate::cache::{self, hex};
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
 use crate::images::{self, Images};
 use crate::layout::{ClusterDir, MachineDir};
+use crate::network;
 use crate::nspawn::{self, IMAGES, SHARE};
 use crate::options::UpOptions;
 use crate::possible;
 use crate::progress::step;
 use crate::record::{MachineRecord, Record};
-use crate::network;
 
 const RELEASE: &str = "convoy.tar.gz";
 const READY_DEADLINE: Duration = Duration::from_secs(180);
@@ -38,14 +38,18 @@ pub(crate) fn up(options: &UpOptions) -> Result<Cluster, ClusterError> {
     };
     let dir = options.state.cluster(&options.name);
     if dir.path().exists() {
-        step(reporter, "remove what is left of the cluster before", || cleanup::remove(&options.state, &options.name))?;
+        step(reporter, "remove what is left of the cluster before", || {
+            cleanup::remove(&options.state, &options.name)
+        })?;
     }
     let record = Record {
         name: options.name.clone(),
         base: base.to_string_lossy().into_owned(),
         images: images.archive().to_string_lossy().into_owned(),
         convoy: options.release.is_some(),
-        machines: (1..=options.machines).map(|index| machine_record(options, index)).collect::<Result<_, _>>()?,
+        machines: (1..=options.machines)
+            .map(|index| machine_record(options, index))
+            .collect::<Result<_, _>>()?,
     };
     let cluster = Cluster::new(options.state.clone(), record);
     let title = format!("prepare {} machines", options.machines);
@@ -109,7 +113,10 @@ fn give_identity(folder: &MachineDir, machine: &crate::Machine) -> Result<(), Cl
     let tree = folder.tree();
     write(&tree.join("etc/machine-id"), &format!("{}\n", machine.machine_id()))?;
     write(&tree.join("etc/hostname"), &format!("{}\n", machine.name()))?;
-    write(&tree.join("etc/hosts"), &format!("127.0.0.1 localhost\n{} {}\n", machine.address(), machine.name()))?;
+    write(
+        &tree.join("etc/hosts"),
+        &format!("127.0.0.1 localhost\n{} {}\n", machine.address(), machine.name()),
+    )?;
     let (address, prefix) = container_subnet(machine.index());
     write(&tree.join("etc/docker/daemon.json"), &format!("{{\"bip\": \"{address}/{prefix}\"}}\n"))?;
     if !machine.has_nginx() {
@@ -119,7 +126,11 @@ fn give_identity(folder: &MachineDir, machine: &crate::Machine) -> Result<(), Cl
     Ok(())
 }
 
-fn seed_cloud_init(folder: &MachineDir, machine: &crate::Machine, user_data: &str) -> Result<(), ClusterError> {
+fn seed_cloud_init(
+    folder: &MachineDir,
+    machine: &crate::Machine,
+    user_data: &str,
+) -> Result<(), ClusterError> {
     let seed = folder.tree().join("var/lib/cloud/seed/nocloud");
     let meta_data = format!("instance-id: {}\nlocal-hostname: {}\n", machine.machine_id(), machine.name());
     write(&seed.join("meta-data"), &meta_data)?;
