@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use etcd_client::{Certificate, Client, ConnectOptions, Identity, Permission, TlsOptions};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -126,6 +126,21 @@ impl Etcd {
     /// Ends a lease from outside, with all its keys.
     pub async fn revoke(&self, lease: i64) -> Result<()> {
         self.client().await?.lease_client().revoke(lease).await.context("revoking")?;
+        Ok(())
+    }
+
+    /// Turns authentication on, with the user `root` (password `root`) and one more who may read and write all keys
+    /// that begin with `prefix`.
+    pub async fn enable_auth(&self, user: &str, password: &str, prefix: &str) -> Result<()> {
+        let mut auth = self.client().await?.auth_client();
+        auth.user_add("root", "root", None).await?;
+        auth.role_add("root").await?;
+        auth.user_grant_role("root", "root").await?;
+        auth.user_add(user, password, None).await?;
+        auth.role_add(user).await?;
+        auth.role_grant_permission(user, Permission::read_write(prefix).with_prefix()).await?;
+        auth.user_grant_role(user, user).await?;
+        auth.auth_enable().await.context("turning authentication on")?;
         Ok(())
     }
 
