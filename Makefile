@@ -38,7 +38,7 @@ setup:
 
 build:
 	packaging/setup-debian.sh build
-	cargo build --release --locked $(BINARIES:%=-p %) -p unit-generator
+	cargo build --release --locked $(BINARIES:%=--bin %) --bin $(GENERATOR)
 
 # Units name the programs in /usr/bin; they follow when bindir is another place.
 install:
