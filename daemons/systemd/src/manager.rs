@@ -95,6 +95,12 @@ impl Manager {
         job.map(drop).map_err(|error| SystemdError::from_call("start", unit, error))
     }
 
+    /// Queues the start of a unit without waiting for it, unless a job that opposes it is queued already.
+    pub async fn queue_start_unless_opposed(&self, unit: &str) -> Result<(), SystemdError> {
+        let job = self.calls.start_unit(unit, "fail").await;
+        job.map(drop).map_err(|error| SystemdError::from_call("start", unit, error))
+    }
+
     /// Stops a unit and waits until its job has ended, or until the deadline.
     pub async fn stop_unit(&self, unit: &str, deadline: Duration) -> Result<JobResult, SystemdError> {
         self.job("stop", unit, deadline, self.calls.stop_unit(unit, "replace")).await

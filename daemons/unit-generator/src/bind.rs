@@ -1,0 +1,83 @@
+//! Binding a sidekick that is about to start and that the generator could not know.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use convoy_service::message;
+use convoy_systemd::{ActiveState, Manager, SystemdError};
+use tokio::time::timeout;
+
+use crate::binding::Binding;
+use crate::generate::write_binding;
+
+/// How long others may take with their reloads before us.
+const TURN: Duration = Duration::from_secs(60);
+
+/// Makes the manager know that the sidekick is bound to its app unit, and has the app unit started.
+///
+/// It runs while the sidekick's start job waits for it. The job obeys what the manager learns in the meantime: it
+/// starts after the app unit, or not at all if that fails. But the transaction that queued the job did not know of
+/// the app unit, so its start is queued here.
+pub async fn bind(binding: &Binding, units: &Path) -> Result<()> {
+    let manager = Manager::connect().await.context("systemd can't be asked about the binding")?;
+    if !is_known(&manager, binding).await? {
+        make_known(&manager, binding, units).await?;
+    }
+    start_app(&manager, binding).await
+}
+
+async fn is_known(manager: &Manager, binding: &Binding) -> Result<bool> {
+    let bound = manager.unit_list(&binding.sidekick(), "BindsTo").await;
+    let bound = bound.with_context(|| format!("{}: its binding can't be read", binding.sidekick()))?;
+    Ok(bound.contains(&binding.app_unit()))
+}
+
+async fn make_known(manager: &Manager, binding: &Binding, units: &Path) -> Result<()> {
+    write_binding(binding, units).context("the binding can't be written")?;
+    // One reload at a time: it may serve all who wrote theirs before it began.
+    let folder = File::open(units).with_context(|| format!("{}: can't be opened", units.display()))?;
+    let locked = tokio::task::spawn_blocking(move || folder.lock().map(|()| folder));
+    let _turn = timeout(TURN, locked)
+        .await
+        .context("others have been reloading systemd for a minute")?
+        .context("the wait for others was broken off")?
+        .with_context(|| format!("{}: can't be locked", units.display()))?;
+    if is_known(manager, binding).await? {
+        return Ok(());
+    }
+    manager.daemon_reload().await.context("systemd can't be made to read the binding")?;
+    if !is_known(manager, binding).await? {
+        bail!(
+            "{} is not bound to {} even after a reload: is {} overridden by a file in /etc/systemd/system?",
+            binding.sidekick(),
+            binding.app_unit(),
+            binding.path().display()
+        );
+    }
+    tracing::info!(
+        MESSAGE_ID = message::BOUND,
+        sidekick = binding.sidekick(),
+        app_unit = binding.app_unit(),
+        "the sidekick is bound to its app unit"
+    );
+    Ok(())
+}
+
+async fn start_app(manager: &Manager, binding: &Binding) -> Result<()> {
+    let app_unit = binding.app_unit();
+    let state = manager.active_state(&app_unit).await;
+    let state = state.with_context(|| format!("{app_unit}: its state can't be read"))?;
+    if !matches!(state, ActiveState::Inactive | ActiveState::Failed) {
+        return Ok(());
+    }
+    match manager.queue_start_unless_opposed(&app_unit).await {
+        // A stop is under way: whoever asked for that came later than whoever asked for the sidekick.
+        Err(SystemdError::Call { message, .. }) => {
+            tracing::info!(app_unit, reason = message, "the app unit is not started");
+            Ok(())
+        }
+        other => other.with_context(|| format!("{app_unit}: can't be started")),
+    }
+}
