@@ -19,9 +19,10 @@ pub struct Timing {
     pub proof: Duration,
     /// How often it is asked meanwhile.
     pub poll: Duration,
-    /// How many answers in a row are a proof: workers of the former configuration take connections too until they
-    /// have heard of the reload.
-    pub answers: u32,
+    /// How long nobody may have answered for the former configuration until it counts as gone. nginx starts new
+    /// workers, sleeps for 100 ms, and only then tells the old ones to take no more connections
+    /// (`ngx_master_process_cycle`); until then requests still reach instances that are gone from the keys.
+    pub handover: Duration,
 }
 
 impl Default for Timing {
@@ -30,7 +31,7 @@ impl Default for Timing {
             come_up: Duration::from_secs(3),
             proof: Duration::from_secs(5),
             poll: Duration::from_millis(2),
-            answers: 3,
+            handover: Duration::from_millis(150),
         }
     }
 }
@@ -43,14 +44,22 @@ pub enum Applied {
     /// Only the file was not ours any more; nginx needed no reload.
     FileRestored,
     /// All of it.
-    Reloaded {
-        /// The check by nginx.
-        check: Duration,
-        /// The reload as such.
-        reload: Duration,
-        /// From there to the proof.
-        proof: Duration,
-    },
+    Reloaded(Steps),
+}
+
+/// The steps of an application, each from the end of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    /// Until the candidate had passed nginx's check.
+    pub check: Duration,
+    /// Until nginx was told to reload.
+    pub reload: Duration,
+    /// Until nginx answered with the new configuration for the first time.
+    pub serve: Duration,
+    /// Until nobody answered with the old one any more.
+    pub handover: Duration,
+    /// When nginx answered with the new one for the first time.
+    pub served_at: Instant,
 }
 
 /// Why nginx does not serve the configuration. What it served before, it serves still.
@@ -152,10 +161,10 @@ impl<N: Nginx> Applier<N> {
             self.keep(desired)?;
             return Ok(Applied::FileRestored);
         }
-        match self.reload_and_prove(desired.digest()).await {
-            Ok((reload, proof)) => {
+        match self.reload_and_prove(desired.digest(), check).await {
+            Ok(steps) => {
                 self.keep(desired)?;
-                Ok(Applied::Reloaded { check, reload, proof })
+                Ok(Applied::Reloaded(steps))
             }
             Err(failure) => {
                 self.roll_back(desired, &failure).await;
@@ -176,26 +185,33 @@ impl<N: Nginx> Applier<N> {
         }
     }
 
-    async fn reload_and_prove(&mut self, digest: &Digest) -> Result<(Duration, Duration), Failure> {
+    async fn reload_and_prove(&mut self, digest: &Digest, check: Duration) -> Result<Steps, Failure> {
         let begin = Instant::now();
         self.nginx.reload().await?;
-        let reload = begin.elapsed();
         let told = Instant::now();
-        let mut in_a_row = 0;
+        let mut first = None;
+        let mut former = told;
         loop {
             let running = self.nginx.loaded().await;
+            let now = Instant::now();
             if running.as_ref() == Some(digest) {
-                in_a_row += 1;
-                if in_a_row >= self.timing.answers {
-                    return Ok((reload, told.elapsed()));
+                let first = *first.get_or_insert(now);
+                if now - first.max(former) >= self.timing.handover {
+                    return Ok(Steps {
+                        check,
+                        reload: told - begin,
+                        serve: first - told,
+                        handover: now - first,
+                        served_at: first,
+                    });
                 }
-                continue;
-            }
-            in_a_row = 0;
-            if told.elapsed() >= self.timing.proof {
+            } else if now - told >= self.timing.proof {
                 return Err(Failure::NotServed { running });
+            } else {
+                former = now;
             }
-            sleep(self.timing.poll).await;
+            // While the old one may still answer there is no hurry.
+            sleep(if first.is_some() { self.timing.poll * 5 } else { self.timing.poll }).await;
         }
     }
 

@@ -237,8 +237,8 @@ impl Watcher {
         let recovered = self.story.failure.take().is_some();
         self.backoff.reset();
         match how {
-            Applied::Reloaded { check, reload, proof } => {
-                let took = desired.wanted_at.elapsed();
+            Applied::Reloaded(steps) => {
+                let took = steps.served_at.saturating_duration_since(desired.wanted_at);
                 self.metrics.reloads.inc();
                 self.metrics.last_apply_milliseconds.set(gauge(took.as_millis()));
                 tracing::info!(
@@ -247,9 +247,10 @@ impl Watcher {
                     configuration = digest.as_str(),
                     upstreams = count,
                     took_ms = gauge(took.as_millis()),
-                    check_ms = gauge(check.as_millis()),
-                    reload_ms = gauge(reload.as_millis()),
-                    proof_ms = gauge(proof.as_millis()),
+                    check_ms = gauge(steps.check.as_millis()),
+                    reload_ms = gauge(steps.reload.as_millis()),
+                    serve_ms = gauge(steps.serve.as_millis()),
+                    handover_ms = gauge(steps.handover.as_millis()),
                     "nginx serves {count} upstreams of {} at revision {}",
                     self.settings.app,
                     desired.revision
