@@ -47,9 +47,13 @@ install:
 	install -m 0755 $(BINARIES:%=target/release/%) $(DESTDIR)$(bindir)/
 	install -m 0755 target/release/$(GENERATOR) $(DESTDIR)$(generatordir)/
 	for unit in units/*.service units/*.socket units/*.target; do \
-	    sed 's|/usr/bin/\(registrar\|lb-watcher\|edge-router\|machine-setup\)|$(bindir)/\1|g' "$$unit" \
+	    sed -E 's,/usr/bin/(registrar|lb-watcher|edge-router|machine-setup),$(bindir)/\1,g' "$$unit" \
 	        > $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
 	    chmod 0644 $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
+	done
+	for dropin in units/*.d; do \
+	    install -d $(DESTDIR)$(unitdir)/"$${dropin##*/}"; \
+	    install -m 0644 "$$dropin"/*.conf $(DESTDIR)$(unitdir)/"$${dropin##*/}"/; \
 	done
 	install -m 0644 packaging/usr/share/polkit-1/rules.d/*.rules $(DESTDIR)$(polkitdir)/
 	install -m 0644 packaging/usr/lib/systemd/catalog/*.catalog $(DESTDIR)$(catalogdir)/
