@@ -143,7 +143,8 @@ impl Machine {
         })
     }
 
-    /// Boots the machine again from the same file system, and waits until it is ready.
+    /// Boots the machine again from the same file system, and waits until it is ready. To bring back several etcd
+    /// members that need each other, [`Machine::boot`] all of them and then [`Machine::wait_ready`].
     pub fn start(&self) -> Result<(), ClusterError> {
         self.boot()?;
         self.wait_ready(Duration::from_secs(120))
@@ -170,12 +171,16 @@ impl Machine {
         })
     }
 
-    /// Waits until the machine has booted, and Convoy's target is reached where the cluster has Convoy.
+    /// Waits until the machine has booted with Docker, and in a cluster with Convoy until its target is reached and
+    /// etcd answers; that takes a majority of the etcd members.
     pub fn wait_ready(&self, within: Duration) -> Result<(), ClusterError> {
         let target = if self.record.convoy { "convoy.target" } else { "multi-user.target" };
-        wait_until(&format!("{target} and Docker on {}", self.name()), within, || {
-            let state = self.exec(&["systemctl", "is-active", target, "docker.service"]);
-            match state {
+        let mut script = format!("systemctl is-active {target} docker.service");
+        if self.record.convoy {
+            script.push_str(" && etcdctl --command-timeout=2s endpoint health");
+        }
+        wait_until(&format!("{} to be ready ({script})", self.name()), within, || {
+            match self.exec(&["sh", "-c", &script]) {
                 Ok(output) if output.success() => Ok(()),
                 Ok(output) => Err(format!("{}\n{}", output.text(), self.what_goes_on())),
                 Err(error) => Err(error.to_string()),
