@@ -1,0 +1,17 @@
+//! The proxy over real sockets on loopback, with targets and clients that misbehave.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where its assumptions do; clippy sees that only inside test functions"
+)]
+
+mod bodies;
+mod drain;
+mod failures;
+mod forwarding;
+mod hostile;
+mod limits;
+mod support;
+mod upgrades;
