@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ARCH := $(shell uname -m)
-BINARIES := registrar lb-watcher edge-router machine-setup
+BINARIES := registrar convoy-bind lb-watcher edge-router machine-setup
 GENERATOR := convoy-generator
 
 # Where things go; a package overrides these.

@@ -153,11 +153,11 @@ mod tests {
             monitor.observe(outcome, S);
             monitor.next_wait()
         };
-        assert_eq!(wait_after(Outcome::Good), S);
+        assert_eq!(wait_after(Outcome::Good), S / 2);
         assert_eq!(wait_after(Outcome::Good), 5 * S);
-        assert_eq!(wait_after(Outcome::Bad), S);
+        assert_eq!(wait_after(Outcome::Bad), S / 2);
         assert_eq!(wait_after(Outcome::Good), 5 * S);
-        assert_eq!(wait_after(Outcome::Bad), S);
+        assert_eq!(wait_after(Outcome::Bad), S / 2);
         assert_eq!(wait_after(Outcome::Bad), 5 * S);
     }
 

@@ -95,10 +95,10 @@ impl Rules {
         self.interval
     }
 
-    /// Between two checks while a decision is pending: a quarter of the interval, at most a second, so that a
-    /// long interval costs little at rest and yet a fault is confirmed soon (HAProxy's `fastinter`).
+    /// Between two checks while a decision is pending: a quarter of the interval, at most half a second, so that a
+    /// long interval costs little at rest and yet a start or a fault is confirmed soon (HAProxy's `fastinter`).
     pub fn fast_interval(&self) -> Duration {
-        (self.interval / 4).clamp(SHORTEST, Duration::from_secs(1)).min(self.interval)
+        (self.interval / 4).clamp(SHORTEST, Duration::from_millis(500)).min(self.interval)
     }
 
     /// One check's whole time.
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_pending_decision_is_checked_faster_but_never_slower() {
-        for (interval, fast) in [(60_000, 1000), (4000, 1000), (2000, 500), (100, 50), (50, 50)] {
+        for (interval, fast) in [(60_000, 500), (4000, 500), (1000, 250), (100, 50), (50, 50)] {
             let rules = Rules::new(Duration::from_millis(interval), S, 1, 1, S).unwrap();
             assert_eq!(rules.fast_interval(), Duration::from_millis(fast));
         }

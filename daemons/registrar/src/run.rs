@@ -185,14 +185,20 @@ impl Daemon {
                 key = target.settings.keys.join(" "),
                 lease = format!("{:x}", self.lease.unwrap_or_default()),
                 ttl_seconds = self.inputs.settings.ttl.as_secs(),
-                "the instance is listed"
+                "listed {} as {}",
+                target.endpoint,
+                target.settings.keys.join(", ")
             ),
-            _ => tracing::info!(
-                MESSAGE_ID = message::WITHDRAWN,
-                app_instance = instance,
-                reason = self.obstacle.as_deref().or(self.trouble.as_deref()).unwrap_or("its lease is gone"),
-                "the instance is no longer listed"
-            ),
+            _ => {
+                let reason =
+                    self.obstacle.as_deref().or(self.trouble.as_deref()).unwrap_or("its lease is gone");
+                tracing::info!(
+                    MESSAGE_ID = message::WITHDRAWN,
+                    app_instance = instance,
+                    reason,
+                    "no longer listed: {reason}"
+                );
+            }
         }
     }
 
@@ -235,7 +241,7 @@ impl Daemon {
                                 MESSAGE_ID = message::ADDRESS_REFUSED,
                                 container = name,
                                 error = text,
-                                "the container runs, but can't be announced"
+                                "the container runs, but can't be announced: {text}"
                             );
                         }
                         text
@@ -283,21 +289,25 @@ impl Daemon {
         self.registration.set_health(health, now());
         let state = self.registration.state().as_str();
         let instance = self.inputs.settings.instance.to_string();
-        match (before == health, health) {
-            (true, _) => return,
-            (false, Health::Failing) => tracing::warn!(
+        if before == health {
+            return;
+        }
+        if health == Health::Failing {
+            let error = error.unwrap_or("the engine's health check fails");
+            tracing::warn!(
                 MESSAGE_ID = message::HEALTH_CHANGED,
                 app_instance = instance,
                 state,
-                error = error.unwrap_or("the engine's health check fails"),
-                "the instance fails its checks"
-            ),
-            (false, Health::Passing | Health::Starting) => tracing::info!(
+                error,
+                "the instance is failing: {error}"
+            );
+        } else {
+            tracing::info!(
                 MESSAGE_ID = message::HEALTH_CHANGED,
                 app_instance = instance,
                 state,
-                "the instance's health changed"
-            ),
+                "the instance is {state}"
+            );
         }
         self.inputs.metrics.health_changes.inc();
     }
@@ -319,7 +329,7 @@ impl Daemon {
                         MESSAGE_ID = message::REGISTRATION_REPLACED,
                         key,
                         lease = format!("{lease:x}"),
-                        "another owner announced the same key, and the newest one wins"
+                        "another owner announced {key}, and the newest one wins"
                     );
                 }
                 Holding::Replaced(key)
@@ -331,7 +341,7 @@ impl Daemon {
                 tracing::warn!(
                     MESSAGE_ID = message::STORE_UNREACHABLE,
                     error,
-                    "the store can't be reached; checks go on, and the announcement will be renewed"
+                    "the store can't be reached; checks go on: {error}"
                 );
             }
             Holding::Held if was_out => {
@@ -410,13 +420,16 @@ impl Daemon {
         let app = &self.inputs.settings.instance.app;
         match wait_for_readers(&self.inputs.store, app, revision, limit).await {
             Drained::Proved { readers } => {
-                tracing::info!(readers, %revision, "every reader serves without the instance");
+                tracing::info!(readers, %revision, "drained: {readers} readers serve without the instance");
             }
-            Drained::TimedOut { behind } => tracing::warn!(
-                behind = behind.into_iter().collect::<Vec<_>>().join(" "),
-                %revision,
-                "some readers did not say in time that they serve without the instance; stopping anyway"
-            ),
+            Drained::TimedOut { behind } => {
+                let behind = behind.into_iter().collect::<Vec<_>>().join(" ");
+                tracing::warn!(
+                    behind,
+                    %revision,
+                    "stopping although these did not say in time that they serve without the instance: {behind}"
+                );
+            }
         }
     }
 }

@@ -60,7 +60,9 @@ async fn make_known(manager: &Manager, binding: &Binding, units: &Path) -> Resul
         MESSAGE_ID = message::BOUND,
         sidekick = binding.sidekick(),
         app_unit = binding.app_unit(),
-        "the sidekick is bound to its app unit"
+        "{} is bound to {}",
+        binding.sidekick(),
+        binding.app_unit()
     );
     Ok(())
 }
@@ -75,7 +77,7 @@ async fn start_app(manager: &Manager, binding: &Binding) -> Result<()> {
     match manager.queue_start_unless_opposed(&app_unit).await {
         // A stop is under way: whoever asked for that came later than whoever asked for the sidekick.
         Err(SystemdError::Call { message, .. }) => {
-            tracing::info!(app_unit, reason = message, "the app unit is not started");
+            tracing::info!(app_unit, reason = message, "{app_unit} is not started: {message}");
             Ok(())
         }
         other => other.with_context(|| format!("{app_unit}: can't be started")),
