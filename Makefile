@@ -47,7 +47,7 @@ install:
 	install -m 0755 $(BINARIES:%=target/release/%) $(DESTDIR)$(bindir)/
 	install -m 0755 target/release/$(GENERATOR) $(DESTDIR)$(generatordir)/
 	for unit in units/*.service units/*.socket units/*.target; do \
-	    sed -E 's,/usr/bin/(registrar|lb-watcher|edge-router|machine-setup),$(bindir)/\1,g' "$$unit" \
+	    sed -E 's,/usr/bin/(registrar|convoy-bind|lb-watcher|edge-router|machine-setup),$(bindir)/\1,g' "$$unit" \
 	        > $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
 	    chmod 0644 $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
 	done
