@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::command::{self, SHORT};
 use crate::layout::StateDir;
@@ -81,9 +82,12 @@ fn check_distribution(os_release: &str) -> Result<(), Reason> {
 }
 
 fn check_cgroup() -> Result<(), Reason> {
+    // Several threads may look at the same time.
+    static PROBES: AtomicU32 = AtomicU32::new(0);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let root = cgroup_root(&mounts).ok_or(Reason::NoCgroup)?;
-    let probe = root.join(format!("convoy-probe-{}", std::process::id()));
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let probe = root.join(format!("convoy-probe-{}-{number}", std::process::id()));
     fs::create_dir(&probe).map_err(|_| Reason::NoCgroup)?;
     fs::remove_dir(&probe).map_err(|_| Reason::NoCgroup)
 }
