@@ -154,6 +154,11 @@ impl Manager {
         self.unit_property(unit, property).await
     }
 
+    /// A property that is a number, such as `InactiveEnterTimestampMonotonic` (microseconds since boot).
+    pub async fn unit_number(&self, unit: &str, property: &str) -> Result<u64, SystemdError> {
+        self.unit_property(unit, property).await
+    }
+
     async fn unit_property<T>(&self, unit: &str, property: &str) -> Result<T, SystemdError>
     where
         T: serde::de::DeserializeOwned + zbus::Type,

@@ -15,6 +15,9 @@ use crate::generate::write_binding;
 /// How long others may take with their reloads before us.
 const TURN: Duration = Duration::from_secs(60);
 
+/// How long before our start an end of the app unit still belongs to the same story, in microseconds.
+const JUST_BEFORE: u64 = 1_000_000;
+
 /// Makes the manager know that the sidekick is bound to its app unit, and has the app unit started.
 ///
 /// It runs while the sidekick's start job waits for it. The job obeys what the manager learns in the meantime: it
@@ -67,11 +70,27 @@ async fn make_known(manager: &Manager, binding: &Binding, units: &Path) -> Resul
     Ok(())
 }
 
+/// Whether the app unit ended while we were at work, or just before: it failed to start in the transaction that
+/// brought us here, or somebody stopped it again. Both in microseconds since boot; 0 is never.
+fn ended_of_late(ended: u64, began: u64) -> bool {
+    ended != 0 && ended.saturating_add(JUST_BEFORE) >= began
+}
+
 async fn start_app(manager: &Manager, binding: &Binding) -> Result<()> {
     let app_unit = binding.app_unit();
     let state = manager.active_state(&app_unit).await;
     let state = state.with_context(|| format!("{app_unit}: its state can't be read"))?;
     if !matches!(state, ActiveState::Inactive | ActiveState::Failed) {
+        return Ok(());
+    }
+    let ended = manager.unit_number(&app_unit, "InactiveEnterTimestampMonotonic").await;
+    let began = manager.unit_number(&binding.binder(), "InactiveExitTimestampMonotonic").await;
+    let (ended, began) = ended.and_then(|ended| Ok((ended, began?))).context("no times of the units")?;
+    if ended_of_late(ended, began) {
+        tracing::info!(
+            app_unit,
+            "{app_unit} has just ended; whether it starts again is not up to the sidekick"
+        );
         return Ok(());
     }
     match manager.queue_start_unless_opposed(&app_unit).await {
@@ -81,5 +100,25 @@ async fn start_app(manager: &Manager, binding: &Binding) -> Result<()> {
             Ok(())
         }
         other => other.with_context(|| format!("{app_unit}: can't be started")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_that_ended_under_our_hands_is_not_started_again() {
+        const SECOND: u64 = 1_000_000;
+        for (ended, began, of_late) in [
+            (0, 5 * SECOND, false),
+            (0, 0, false),
+            (2 * SECOND, 60 * SECOND, false),
+            (59 * SECOND + 1, 60 * SECOND, true),
+            (61 * SECOND, 60 * SECOND, true),
+            (u64::MAX, 60 * SECOND, true),
+        ] {
+            assert_eq!(ended_of_late(ended, began), of_late, "ended {ended}, began {began}");
+        }
     }
 }

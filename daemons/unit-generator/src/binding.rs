@@ -36,6 +36,11 @@ impl Binding {
         format!("{SIDEKICK_PREFIX}{}{SERVICE}", self.given)
     }
 
+    /// `registrar-bind@someapp-1.service`
+    pub fn binder(&self) -> String {
+        format!("registrar-bind@{}{SERVICE}", self.given)
+    }
+
     /// `someapp@1.service`
     pub fn app_unit(&self) -> String {
         self.instance.app_unit()
