@@ -1,11 +1,11 @@
-//! Units that come in two variants, one for nginx on the host and one for nginx in a container.
+//! The unit that comes in two variants, one for nginx on the host and one for nginx in a container.
 
 use std::path::PathBuf;
 
 use crate::unit_path::UnitPath;
 
-/// The units that have variants: `nginx-lb@.service` is `nginx-lb-host@.service` or `nginx-lb-container@.service`.
-const UNITS: [&str; 2] = ["nginx-lb", "nginx-lb-check"];
+/// `nginx-lb@.service` is `nginx-lb-host@.service` or `nginx-lb-container@.service`.
+const NAME: &str = "nginx-lb";
 
 /// A unit and the file that it is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,20 +16,15 @@ pub struct Variant {
     pub source: PathBuf,
 }
 
-/// Chooses for each unit with variants. A unit that has a file of its own was decided by somebody else already;
-/// one whose variant is not installed is left alone.
-pub fn choose(path: &UnitPath, nginx_on_host: bool) -> Vec<Variant> {
+/// Chooses the variant. Where the unit has a file of its own, somebody has decided already; where the variant is not
+/// installed, there is nothing to choose.
+pub fn choose(path: &UnitPath, nginx_on_host: bool) -> Option<Variant> {
+    let unit = format!("{NAME}@.service");
+    if path.file(&unit).is_some() {
+        return None;
+    }
     let kind = if nginx_on_host { "host" } else { "container" };
-    UNITS
-        .iter()
-        .filter_map(|name| {
-            let unit = format!("{name}@.service");
-            if path.file(&unit).is_some() {
-                return None;
-            }
-            Some(Variant { source: path.file(&format!("{name}-{kind}@.service"))?, unit })
-        })
-        .collect()
+    Some(Variant { source: path.file(&format!("{NAME}-{kind}@.service"))?, unit })
 }
 
 #[cfg(test)]
@@ -49,13 +44,13 @@ mod tests {
                 .map(|variant| format!("{} < {}", variant.unit, file(variant)))
                 .collect()
         };
-        assert_eq!(chosen(true), Vec::<String>::new());
+        assert_eq!(chosen(true), None);
         for file in ["nginx-lb-host@.service", "nginx-lb-container@.service"] {
             fs::write(folder.path().join(file), "").unwrap();
         }
-        assert_eq!(chosen(true), ["nginx-lb@.service < nginx-lb-host@.service"]);
-        assert_eq!(chosen(false), ["nginx-lb@.service < nginx-lb-container@.service"]);
+        assert_eq!(chosen(true).as_deref(), Some("nginx-lb@.service < nginx-lb-host@.service"));
+        assert_eq!(chosen(false).as_deref(), Some("nginx-lb@.service < nginx-lb-container@.service"));
         fs::write(folder.path().join("nginx-lb@.service"), "").unwrap();
-        assert_eq!(chosen(true), Vec::<String>::new());
+        assert_eq!(chosen(true), None);
     }
 }
