@@ -5,15 +5,13 @@
 //! turn, once, however many calls fail together; the next turn belongs to the next endpoint, with a fresh
 //! connection, also where there is only one endpoint.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::{ErrorKind, StoreError, StoreSettings, failure::Failure, session::Session, tls};
 
 pub(crate) struct Endpoints {
     settings: StoreSettings,
-    turn: AtomicUsize,
+    turn: watch::Sender<usize>,
     /// The connection of the present turn, or of an earlier one.
     session: Mutex<Option<Session>>,
 }
@@ -24,7 +22,7 @@ impl Endpoints {
         if let Some(tls) = &settings.tls {
             tls::configure(tls)?;
         }
-        Ok(Self { settings, turn: AtomicUsize::new(0), session: Mutex::new(None) })
+        Ok(Self { settings, turn: watch::Sender::new(0), session: Mutex::new(None) })
     }
 
     pub(crate) fn settings(&self) -> &StoreSettings {
@@ -36,7 +34,12 @@ impl Endpoints {
     }
 
     pub(crate) fn turn(&self) -> usize {
-        self.turn.load(Ordering::Acquire)
+        *self.turn.borrow()
+    }
+
+    /// Tells when a turn ends: a hint for whoever still has a stream open at that endpoint.
+    pub(crate) fn turns(&self) -> watch::Receiver<usize> {
+        self.turn.subscribe()
     }
 
     pub(crate) fn url(&self, turn: usize) -> &str {
@@ -60,7 +63,14 @@ impl Endpoints {
     /// Ends a turn after trouble. Does nothing when somebody else already ended it.
     pub(crate) fn leave(&self, turn: usize, kind: ErrorKind) {
         let next = turn.wrapping_add(1);
-        if self.turn.compare_exchange(turn, next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        let ended = self.turn.send_if_modified(|present| {
+            let ends = *present == turn;
+            if ends {
+                *present = next;
+            }
+            ends
+        });
+        if ended {
             tracing::debug!(
                 endpoint = self.url(turn),
                 next = self.url(next),

@@ -1,6 +1,6 @@
 //! The calls about leases.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use etcd_client::{LeaseGrantOptions, LeaseTimeToLiveOptions};
 
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// The keys that hang on a lease. A lease that is gone is [`ErrorKind::LeaseLost`].
-    pub(crate) async fn attached(&self, id: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub(crate) async fn attached(&self, id: i64) -> Result<BTreeSet<String>, StoreError> {
         let subject = lease_name(id);
         let answer = self
             .endpoints()
@@ -78,7 +78,7 @@ impl Store {
         if answer.ttl() <= 0 {
             return Err(StoreError::new(ErrorKind::LeaseLost, "inspect", subject, "the lease is gone"));
         }
-        Ok(answer.keys().to_vec())
+        Ok(answer.keys().iter().filter_map(|key| String::from_utf8(key.clone()).ok()).collect())
     }
 
     /// Ends a lease and removes its keys. One that is gone already is as good.

@@ -112,8 +112,16 @@ impl Store {
     /// Makes a transaction. After a lost answer it is made again only where that can not be told from making it
     /// once; else the error says that the outcome is unknown ([`StoreError::is_uncertain`]).
     pub async fn commit(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
-        let subject = transaction.subject();
         let repeat = if transaction.repeatable() { Repeat::SameTwice } else { Repeat::IfUnsent };
+        self.commit_as(transaction, repeat).await
+    }
+
+    pub(crate) async fn commit_as(
+        &self,
+        transaction: Transaction,
+        repeat: Repeat,
+    ) -> Result<Outcome, StoreError> {
+        let subject = transaction.subject();
         let txn = to_wire(transaction);
         let answer = self
             .endpoints

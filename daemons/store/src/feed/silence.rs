@@ -40,6 +40,13 @@ impl Silence {
         self.asked = 0;
     }
 
+    /// Somebody else met trouble at this endpoint: ask now.
+    pub(super) fn suspect(&mut self, now: Instant) {
+        if self.asked == 0 {
+            self.heard = self.heard.min(now.checked_sub(self.limit).unwrap_or(now));
+        }
+    }
+
     /// A question went out.
     pub(super) fn asked(&mut self) {
         self.asked += 1;
@@ -73,6 +80,17 @@ mod tests {
             }
         }
         assert_eq!(seen, [(10, Due::Ask), (11, Due::Ask), (12, Due::Ask), (13, Due::Dead)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspected_stream_is_asked_at_once() {
+        tokio::time::advance(60 * SECOND).await;
+        let mut silence = Silence::new(10 * SECOND, 3 * SECOND, Instant::now());
+        silence.suspect(Instant::now());
+        assert_eq!(silence.due(), (Instant::now(), Due::Ask));
+        silence.asked();
+        silence.suspect(Instant::now());
+        assert_eq!(silence.due(), (Instant::now() + SECOND, Due::Ask), "a question is under way already");
     }
 
     #[tokio::test(start_paused = true)]

@@ -162,6 +162,7 @@ impl Supervisor {
             let settings = self.store.endpoints().settings();
             (settings.silence, settings.silence_answer, settings.call_deadline)
         };
+        let mut turns = self.store.endpoints().turns();
         let mut silence = Silence::new(limit, patience, Instant::now());
         let made_by = Instant::now() + deadline;
         let mut missing = self.prefixes.len();
@@ -188,6 +189,7 @@ impl Supervisor {
                     }
                     Due::Dead => return Err(self.lost(watch.turn, ErrorKind::Deadline, "the watch fell silent")),
                 },
+                Ok(()) = turns.changed() => silence.suspect(Instant::now()),
                 () = self.events.closed() => return Err(Trouble::Unread),
             }
         }

@@ -1,7 +1,6 @@
 //! The work behind an ownership: one step at a time, whichever is due.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -21,7 +20,7 @@ use super::{
     standing::{self, Standings},
     status::lease_name,
 };
-use crate::{ErrorKind, Revision, Store, StoreError};
+use crate::{ErrorKind, Revision, Store, StoreError, call::Repeat};
 
 /// A lease we hold.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +123,7 @@ impl Keeper {
         let latest = self.wishes.borrow_and_update();
         if latest.generation != self.declared.generation {
             self.declared = latest.clone();
-            self.standings.forget(&self.declared.keys);
+            self.standings.heed(&self.declared.keys);
             self.hindered = None;
             self.retry_at = Instant::now();
         }
@@ -140,9 +139,9 @@ impl Keeper {
         }
         let wanted = if self.inspect {
             Some(Step::Inspect)
-        } else if self.doubt {
+        } else if self.doubt || self.standings.need_reading() {
             Some(Step::Survey)
-        } else if self.is_settled(lease.id) {
+        } else if self.is_settled() {
             None
         } else {
             Some(Step::Sync)
@@ -156,8 +155,8 @@ impl Keeper {
         Step::Rest(if now < deadline { rest.min(deadline) } else { rest })
     }
 
-    fn is_settled(&self, lease: i64) -> bool {
-        !self.doubt && self.standings.plan(&self.declared.keys, lease).is_empty()
+    fn is_settled(&self) -> bool {
+        !self.doubt && !self.standings.need_reading() && self.standings.plan(&self.declared.keys).is_empty()
     }
 
     /// Carries a step out, but no longer than to the lease's deadline.
@@ -227,13 +226,12 @@ impl Keeper {
     async fn inspect(&mut self, lease: i64) -> Result<(), StoreError> {
         let attached = self.store.attached(lease).await?;
         self.inspect = false;
-        let attached: BTreeSet<Vec<u8>> = attached.into_iter().collect();
-        self.doubt |= self.standings.misses(&attached);
+        self.doubt |= self.standings.differ(&attached);
         Ok(())
     }
 
     async fn survey(&mut self, lease: i64) -> Result<(), StoreError> {
-        let outcome = self.store.commit(self.standings.reading(&self.declared.keys)).await?;
+        let outcome = self.store.commit(self.standings.reading()).await?;
         let taken = self.standings.survey(&standing::entries(outcome), lease);
         self.doubt = false;
         for taken in taken {
@@ -247,22 +245,23 @@ impl Keeper {
     }
 
     async fn sync(&mut self, lease: i64) -> Result<(), StoreError> {
-        let plan = self.standings.plan(&self.declared.keys, lease);
-        let outcome = self.store.commit(plan.transaction(lease)).await?;
+        let plan = self.standings.plan(&self.declared.keys);
+        self.standings.begin(&plan);
+        // Made twice, the second fails its comparisons, and the reading that follows tells that the first was made.
+        let outcome = self.store.commit_as(plan.transaction(lease), Repeat::SameTwice).await?;
         if !outcome.succeeded {
             self.doubt = true;
             self.retry_at = Instant::now() + self.tries.next();
             return Ok(());
         }
         self.revision = outcome.revision;
-        for displaced in self.standings.done(plan, &outcome, lease) {
+        for displaced in self.standings.done(plan, outcome.revision) {
             tracing::warn!(
                 key = displaced.key,
                 holder = lease_name(displaced.lease),
                 "Took over a key that another owner had announced."
             );
         }
-        self.standings.forget(&self.declared.keys);
         self.written();
         Ok(())
     }
@@ -312,9 +311,7 @@ impl Keeper {
     }
 
     fn report(&self) {
-        if let Some(lease) = self.lease
-            && self.is_settled(lease.id)
-        {
+        if self.lease.is_some() && self.is_settled() {
             self.tell_applied(match self.standings.taken() {
                 None => Ok(self.revision),
                 Some((key, holder)) => Err(replaced(key, holder)),
@@ -351,7 +348,7 @@ impl Keeper {
             Some(error) => return OwnershipStatus::AtRisk { error: error.clone(), expires_in: left },
             None => {}
         }
-        if !self.is_settled(lease.id) {
+        if !self.is_settled() {
             return OwnershipStatus::Pending { error: self.hindered.clone() };
         }
         match self.standings.taken() {

@@ -7,6 +7,8 @@
 mod keeper;
 mod schedule;
 mod standing;
+#[cfg(test)]
+mod standing_tests;
 mod status;
 
 use std::{

@@ -1,50 +1,59 @@
 //! How each declared key stands in the store, and what brings it there: a pure plan, made into one transaction.
+//!
+//! Every write is guarded by what was read or written last, so that a request that arrives late, long after its
+//! sender gave it up, changes nothing that came after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Answer, Compare, Entry, Operation, Outcome, Transaction};
+use crate::{Answer, Compare, Entry, Operation, Outcome, Revision, Transaction};
 
 /// How a key stands, as far as we know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// In the store with this value under my lease.
-    Mine(Vec<u8>),
-    /// Was mine and is gone.
-    Gone,
-    /// Still under a lease that I lost.
-    Former(i64),
+enum Standing {
+    /// It has to be read.
+    Unread { announced: bool },
+    /// Nobody has it.
+    Absent { announced: bool },
+    /// In the store with this value under my lease since this revision.
+    Mine { value: Vec<u8>, revision: Revision },
+    /// Somebody else has it since this revision, but I am newer; or it is under a lease that I lost.
+    Other { announced: bool, lease: i64, revision: Revision },
     /// A newer owner has it, under this lease. Let go.
     Taken(i64),
 }
 
-/// All keys that were announced. A declared key that is not among them has never been.
+impl Standing {
+    /// True if it was under my lease once.
+    fn announced(&self) -> bool {
+        match self {
+            Self::Unread { announced } | Self::Absent { announced } | Self::Other { announced, .. } => {
+                *announced
+            }
+            Self::Mine { .. } | Self::Taken(_) => true,
+        }
+    }
+}
+
+/// All keys that are declared or were put into the store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Standings {
     keys: BTreeMap<String, Standing>,
     /// Leases of mine that were lost.
     former: BTreeSet<i64>,
+    /// Keys of a plan under way: they may be in the store though no answer said so.
+    under_way: BTreeSet<String>,
 }
 
-/// What is to be done about one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    /// Write it, whatever is there: the newest owner wins.
-    Announce(Vec<u8>),
-    /// Write it if this holds.
-    Write(Vec<u8>, Compare),
-    /// Remove it if it is still under my lease.
-    Remove,
-}
-
-/// The difference between what is declared and what is in the store.
+/// The difference between what is declared and what is in the store: for each key the new value, or none to remove
+/// it, and what has to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    steps: BTreeMap<String, Step>,
+    steps: BTreeMap<String, (Option<Vec<u8>>, Compare)>,
 }
 
-/// Somebody whose key was overwritten by a first announcement.
+/// A key that has or had another owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Displaced {
+pub(super) struct Rival {
     pub(super) key: String,
     pub(super) lease: i64,
 }
@@ -52,106 +61,116 @@ pub(super) struct Displaced {
 type Keys = BTreeMap<String, Vec<u8>>;
 
 impl Standings {
-    /// What has to be done so that the store holds `declared` under `lease`.
-    pub(super) fn plan(&self, declared: &Keys, lease: i64) -> Plan {
-        let mut steps = BTreeMap::new();
-        for (key, value) in declared {
-            let step = match self.keys.get(key) {
-                None => Step::Announce(value.clone()),
-                Some(Standing::Mine(present)) if present == value => continue,
-                Some(Standing::Taken(_)) => continue,
-                Some(Standing::Mine(_)) => {
-                    Step::Write(value.clone(), Compare::Lease { key: key.clone(), lease })
-                }
-                Some(Standing::Gone) => Step::Write(value.clone(), Compare::Absent { key: key.clone() }),
-                Some(Standing::Former(former)) => {
-                    Step::Write(value.clone(), Compare::Lease { key: key.clone(), lease: *former })
-                }
-            };
-            steps.insert(key.clone(), step);
-        }
-        for (key, standing) in &self.keys {
-            if !declared.contains_key(key) && matches!(standing, Standing::Mine(_)) {
-                steps.insert(key.clone(), Step::Remove);
+    /// Takes up what is declared. Keys that are no longer declared and need no removal are forgotten, and count as
+    /// new when they return.
+    pub(super) fn heed(&mut self, declared: &Keys) {
+        self.keys
+            .retain(|key, standing| declared.contains_key(key) || matches!(standing, Standing::Mine { .. }));
+        for key in declared.keys() {
+            if !self.keys.contains_key(key) {
+                self.keys.insert(key.clone(), Standing::Unread { announced: false });
             }
         }
-        Plan { steps }
     }
 
-    /// Forgets keys that are no longer declared and need no removal, so that they count as new when they return.
-    pub(super) fn forget(&mut self, declared: &Keys) {
-        self.keys.retain(|key, standing| declared.contains_key(key) || matches!(standing, Standing::Mine(_)));
+    /// True if keys have to be read before a plan can be made.
+    pub(super) fn need_reading(&self) -> bool {
+        self.keys.values().any(|standing| matches!(standing, Standing::Unread { .. }))
     }
 
-    /// Takes in that a plan was carried out. Tells whose keys were overwritten.
-    pub(super) fn done(&mut self, plan: Plan, outcome: &Outcome, lease: i64) -> Vec<Displaced> {
-        let mut displaced = Vec::new();
-        let mut answers = outcome.answers.iter();
-        for (key, step) in plan.steps {
-            let answer = answers.next();
-            match step {
-                Step::Announce(value) => {
-                    if let Some(Answer::Put(Some(before))) = answer
-                        && before.lease != lease
-                        && !self.former.contains(&before.lease)
-                    {
-                        displaced.push(Displaced { key: key.clone(), lease: before.lease });
-                    }
-                    self.keys.insert(key, Standing::Mine(value));
-                }
-                Step::Write(value, _) => {
-                    self.keys.insert(key, Standing::Mine(value));
-                }
-                Step::Remove => {
-                    self.keys.remove(&key);
-                }
-            }
-        }
-        displaced
+    /// A transaction that reads every key that is declared, was announced or may have been.
+    pub(super) fn reading(&self) -> Transaction {
+        let keys: BTreeSet<&String> = self.keys.keys().chain(&self.under_way).collect();
+        keys.into_iter()
+            .fold(Transaction::new(), |reading, key| reading.then(Operation::Get { key: key.clone() }))
     }
 
-    /// Takes in what was read about the keys: after a comparison failed, an answer got lost, or a key was missing
-    /// from the lease. Returns the keys that were found taken.
-    pub(super) fn survey(&mut self, found: &BTreeMap<String, Entry>, lease: i64) -> Vec<Displaced> {
+    /// Takes in what was read. Returns the keys that were found taken.
+    pub(super) fn survey(&mut self, found: &BTreeMap<String, Entry>, lease: i64) -> Vec<Rival> {
         let mut taken = Vec::new();
         for (key, standing) in &mut self.keys {
-            if matches!(standing, Standing::Taken(_)) {
-                continue;
-            }
-            *standing = match found.get(key) {
-                None => Standing::Gone,
-                Some(entry) if entry.lease == lease => Standing::Mine(entry.value.clone()),
-                Some(entry) if self.former.contains(&entry.lease) => Standing::Former(entry.lease),
-                Some(entry) => {
-                    taken.push(Displaced { key: key.clone(), lease: entry.lease });
+            let announced = standing.announced();
+            *standing = match (&standing, found.get(key)) {
+                (Standing::Taken(holder), _) => Standing::Taken(*holder),
+                (_, None) => Standing::Absent { announced },
+                (_, Some(entry)) if entry.lease == lease => mine(entry),
+                (_, Some(entry)) if !announced || self.former.contains(&entry.lease) => {
+                    Standing::Other { announced, lease: entry.lease, revision: entry.mod_revision }
+                }
+                (_, Some(entry)) => {
+                    taken.push(Rival { key: key.clone(), lease: entry.lease });
                     Standing::Taken(entry.lease)
                 }
             };
         }
-        // An announcement whose answer got lost may have been made.
-        for (key, entry) in found {
-            if entry.lease == lease {
-                self.keys.insert(key.clone(), Standing::Mine(entry.value.clone()));
+        // What is under my lease and was not declared came from a request whose answer got lost.
+        for key in std::mem::take(&mut self.under_way) {
+            if let Some(entry) = found.get(&key).filter(|entry| entry.lease == lease) {
+                self.keys.insert(key, mine(entry));
             }
         }
         taken
     }
 
-    /// The lease is gone, and the keys with it.
+    /// What has to be done so that the store holds what is declared.
+    pub(super) fn plan(&self, declared: &Keys) -> Plan {
+        let mut steps = BTreeMap::new();
+        for (key, standing) in &self.keys {
+            let wanted = declared.get(key);
+            let guard = match standing {
+                Standing::Mine { value, .. } if wanted == Some(value) => continue,
+                Standing::Mine { revision, .. } => unchanged(key, *revision),
+                Standing::Taken(_) | Standing::Unread { .. } => continue,
+                _ if wanted.is_none() => continue,
+                Standing::Absent { .. } => Compare::Absent { key: key.clone() },
+                Standing::Other { revision, .. } => unchanged(key, *revision),
+            };
+            steps.insert(key.clone(), (wanted.cloned(), guard));
+        }
+        Plan { steps }
+    }
+
+    /// Takes in that a plan is about to be carried out.
+    pub(super) fn begin(&mut self, plan: &Plan) {
+        self.under_way.extend(plan.steps.keys().cloned());
+    }
+
+    /// Takes in that a plan was carried out at that revision. Tells whose keys were overwritten.
+    pub(super) fn done(&mut self, plan: Plan, revision: Revision) -> Vec<Rival> {
+        self.under_way.clear();
+        let mut displaced = Vec::new();
+        for (key, (value, _)) in plan.steps {
+            let before = match value {
+                Some(value) => self.keys.insert(key.clone(), Standing::Mine { value, revision }),
+                None => self.keys.remove(&key),
+            };
+            if let Some(Standing::Other { announced: false, lease, .. }) = before {
+                displaced.push(Rival { key, lease });
+            }
+        }
+        displaced
+    }
+
+    /// The lease is gone, and the keys with it, unless somebody has taken them.
     pub(super) fn lose(&mut self, lease: i64) {
+        self.under_way.clear();
         self.former.insert(lease);
         for standing in self.keys.values_mut() {
-            if matches!(standing, Standing::Mine(_)) {
-                *standing = Standing::Gone;
+            if !matches!(standing, Standing::Taken(_)) {
+                *standing = Standing::Unread { announced: standing.announced() };
             }
         }
     }
 
-    /// True if a key that is thought to be mine is not among these.
-    pub(super) fn misses(&self, attached: &BTreeSet<Vec<u8>>) -> bool {
-        self.keys.iter().any(|(key, standing)| {
-            matches!(standing, Standing::Mine(_)) && !attached.contains(key.as_bytes())
-        })
+    /// Compares with the keys that hang on my lease, which can't be taken for certain: true if they have to be read.
+    /// A key too few was deleted or taken over; a key too many was written by a request that arrived late.
+    pub(super) fn differ(&mut self, attached: &BTreeSet<String>) -> bool {
+        let mine = |key: &String| matches!(self.keys.get(key), Some(Standing::Mine { .. }));
+        let too_few = self.keys.keys().any(|key| mine(key) && !attached.contains(key));
+        let too_many: Vec<_> = attached.iter().filter(|key| !mine(key)).cloned().collect();
+        let differ = too_few || !too_many.is_empty();
+        self.under_way.extend(too_many);
+        differ
     }
 
     /// The first key that was let go, and the lease that has it.
@@ -162,11 +181,9 @@ impl Standings {
         })
     }
 
-    /// A transaction that reads every key that was announced or is about to be.
-    pub(super) fn reading(&self, declared: &Keys) -> Transaction {
-        let keys: BTreeSet<&String> = self.keys.keys().chain(declared.keys()).collect();
-        keys.into_iter()
-            .fold(Transaction::new(), |reading, key| reading.then(Operation::Get { key: key.clone() }))
+    #[cfg(test)]
+    pub(super) fn is_taken(&self, key: &str) -> bool {
+        matches!(self.keys.get(key), Some(Standing::Taken(_)))
     }
 }
 
@@ -177,14 +194,22 @@ impl Plan {
 
     /// The plan as one transaction; where a comparison fails, nothing happens.
     pub(super) fn transaction(&self, lease: i64) -> Transaction {
-        self.steps.iter().fold(Transaction::new(), |transaction, (key, step)| match step {
-            Step::Announce(value) => transaction.put_leased(key, value.clone(), lease),
-            Step::Write(value, compare) => {
-                transaction.when(compare.clone()).put_leased(key, value.clone(), lease)
+        self.steps.iter().fold(Transaction::new(), |transaction, (key, (value, guard))| {
+            let transaction = transaction.when(guard.clone());
+            match value {
+                Some(value) => transaction.put_leased(key, value.clone(), lease),
+                None => transaction.delete(key.clone()),
             }
-            Step::Remove => transaction.when(Compare::Lease { key: key.clone(), lease }).delete(key.clone()),
         })
     }
+}
+
+fn mine(entry: &Entry) -> Standing {
+    Standing::Mine { value: entry.value.clone(), revision: entry.mod_revision }
+}
+
+fn unchanged(key: &str, revision: Revision) -> Compare {
+    Compare::ModRevision { key: key.to_owned(), revision }
 }
 
 /// All entries that a reading transaction brought.

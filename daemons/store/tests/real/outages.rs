@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use convoy_store::{FeedEvent, Mirror};
+use convoy_store::{FeedEvent, Mirror, Store, StoreSettings};
 use convoy_test_etcd::{Etcd, Proxy};
 
-use crate::support::{Reader, is_listed, is_stale, settings, store, store_at};
+use crate::support::{BOUND, Reader, is_listed, is_stale, settings, store, store_at};
 
 /// Writes through other members while the feed's one is in trouble.
 async fn write_elsewhere(etcd: &Etcd, not: usize, keys: std::ops::Range<u32>) -> convoy_store::Revision {
@@ -146,6 +146,19 @@ async fn a_line_that_falls_silent_is_given_up_after_the_answers_deadline() {
     proxy.resume();
     reader.until("the change", |mirror| mirror.revision() >= last && !mirror.is_stale()).await;
     assert_eq!(reader.count(is_listed), 1);
+}
+
+#[tokio::test]
+async fn trouble_met_by_a_call_makes_a_feed_at_the_same_endpoint_ask_at_once() {
+    let etcd = Etcd::start(3).await.unwrap();
+    let store = Store::new(StoreSettings { silence: 10 * BOUND, ..settings(etcd.endpoints()) }).unwrap();
+    let mut reader = Reader::listed(&store, &["/s/"]).await;
+    store.put("/s/1", b"x").await.unwrap();
+    reader.until("the change", |mirror| mirror.len() == 1).await;
+    etcd.member(0).freeze().unwrap();
+    store.get("/s/1").await.unwrap();
+    let last = write_elsewhere(&etcd, 0, 2..3).await;
+    reader.until("the change", |mirror| mirror.revision() >= last).await;
 }
 
 #[tokio::test]
