@@ -72,6 +72,8 @@ fn the_address_of_each_kind_of_container() {
         // Podman: empty host address, no networks, another default network.
         ("podman-null-networks", wish(), "10.0.0.7:43210"),
         ("podman-bridge", wish(), "10.88.0.5:3000"),
+        ("real-podman-4.3-published", wish(), "10.77.0.11:45733"),
+        ("real-docker-20.10-published", wish(), "10.77.0.11:32780"),
     ] {
         let container = container(fixture);
         let chosen = choose(&container, &container, &wish, MACHINE).map(|endpoint| endpoint.to_string());
