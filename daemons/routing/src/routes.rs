@@ -167,6 +167,12 @@ impl Routes {
         self.apps.values().map(|app| app.targets.len()).sum()
     }
 
+    /// Targets of one app in one tier.
+    pub fn target_count_of(&self, app: &AppName, tier: Tier) -> usize {
+        let targets = self.apps.get(app).map(|app| &app.targets);
+        targets.map_or(0, |targets| targets.keys().filter(|(found, _)| *found == tier).count())
+    }
+
     /// Values skipped so far.
     pub fn skipped(&self) -> u64 {
         self.skipped

@@ -38,6 +38,11 @@ fn when_nobody_can_be_reached_it_is_said_and_tried_again_next_time() {
     let listener = std::net::TcpListener::bind(address).unwrap();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        let mut head = String::new();
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(std::io::BufRead::read_line(&mut reader, &mut head).unwrap(), 0);
+        }
         std::io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
     });
     assert_eq!(edge.get("a", "/").status, 204);

@@ -1,0 +1,42 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Routes the requests of <app>.<domain> to the app's load balancers, as the store has them.
+#[derive(Debug, Parser)]
+#[command(name = "edge-router", version)]
+pub struct Cli {
+    /// What to do, if not the ordinary thing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What edge-router can do beside routing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Check the configuration and change nothing.
+    Check,
+}
+
+/// What is not given comes from the environment, then from [edge-router] in the configuration files.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Options {
+    /// Listen here, beside what systemd hands over: http=127.0.0.1:8080. Can be repeated.
+    #[arg(long, value_name = "NAME=IP:PORT", global = true)]
+    pub listen: Vec<String>,
+    /// Apps are served below this domain. Can be repeated [environment: EDGE_ROUTER_DOMAINS, separated by commas].
+    #[arg(long = "domain", value_name = "DOMAIN", global = true)]
+    pub domains: Vec<String>,
+    /// An entry per request: journal, stderr or off [default: wherever the log goes].
+    #[arg(long, value_name = "WHERE", env = "EDGE_ROUTER_ACCESS_LOG", global = true)]
+    pub access_log: Option<String>,
+    /// Threads that serve requests [default: one per processor].
+    #[arg(long, value_name = "NUMBER", env = "EDGE_ROUTER_THREADS", global = true)]
+    pub threads: Option<String>,
+    /// Where the table is kept for a start without the store [default: $STATE_DIRECTORY, else nowhere].
+    #[arg(long, value_name = "PATH", global = true)]
+    pub state_dir: Option<String>,
+}

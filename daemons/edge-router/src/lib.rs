@@ -1,0 +1,17 @@
+//! The edge router: the public door. systemd hands it the socket, the store tells it who serves what, and
+//! [`convoy_proxy`] does the work in between.
+//!
+//! This crate is the shell around it: options, sockets, following the store, the table kept on disk for a start without
+//! the store, the access log, metrics, and the life of a service.
+
+mod access_log;
+pub mod check;
+pub mod cli;
+mod follower;
+mod metrics;
+mod report;
+pub mod run;
+mod saved;
+pub mod settings;
+pub mod sockets;
+mod span;

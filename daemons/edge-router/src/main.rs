@@ -1,0 +1,33 @@
+//! The binary `edge-router`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use convoy_config::SearchPath;
+use convoy_edge_router::cli::{Cli, Command};
+use convoy_edge_router::settings::Settings;
+use convoy_edge_router::{check, run, sockets};
+use convoy_service::{exit, logging};
+
+fn main() -> ExitCode {
+    // What systemd hands over is taken while there is one thread and the environment is as it was.
+    let inherited = sockets::inherited();
+    let cli = Cli::parse();
+    logging::init("edge-router");
+    exit::report(dispatch(&cli, inherited))
+}
+
+fn dispatch(cli: &Cli, inherited: Result<Vec<sockets::Named>, sockets::SocketError>) -> anyhow::Result<()> {
+    let settings = Settings::resolve(&cli.options, |name| std::env::var(name).ok(), &SearchPath::system())?;
+    if let Some(Command::Check) = cli.command {
+        return check::check(&settings);
+    }
+    let listeners = sockets::listeners(inherited?, &settings.listen)?;
+    // The requests have threads of their own; this one follows the store and speaks with systemd.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?;
+    runtime.block_on(run::run(settings, listeners))
+}

@@ -1,0 +1,167 @@
+//! The numbers in Prometheus text, gathered when somebody asks.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use convoy_proxy::{LATENCY_BOUNDS_MS, Metrics, Reason, RouteTotals};
+use convoy_service::metrics::{self, Registry};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// What the router's own loop knows.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    pub(crate) services: AtomicI64,
+    pub(crate) targets: AtomicI64,
+    pub(crate) revision: AtomicI64,
+    pub(crate) store_up: AtomicI64,
+    pub(crate) connections: AtomicI64,
+    pub(crate) skipped: AtomicU64,
+    pub(crate) log_dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    proxy: Arc<Metrics>,
+    gauges: Arc<Gauges>,
+}
+
+/// Makes the numbers readable at `metrics.sock` in the runtime directory.
+pub(crate) fn serve(folder: &Path, proxy: Arc<Metrics>, gauges: Arc<Gauges>) {
+    let path = folder.join("metrics.sock");
+    match metrics::bind(&path) {
+        Ok(listener) => {
+            let mut registry = Registry::with_prefix("edge_router");
+            registry.register_collector(Box::new(Gathered { proxy, gauges }));
+            tokio::spawn(metrics::serve(Arc::new(registry), listener));
+        }
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "metrics can't be read from outside");
+        }
+    }
+}
+
+impl Collector for Gathered {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let totals = self.proxy.totals();
+        for (name, help, value) in [
+            ("services", "Services that have targets", self.gauges.services.load(Relaxed)),
+            ("targets", "Targets of all services", self.gauges.targets.load(Relaxed)),
+            ("table_revision", "Store revision of the table", self.gauges.revision.load(Relaxed)),
+            ("store_up", "1 while the store answers", self.gauges.store_up.load(Relaxed)),
+            ("connections", "Open client connections", self.gauges.connections.load(Relaxed)),
+            (
+                "upstream_connections",
+                "Open connections to targets",
+                i64::try_from(totals.upstream_open).unwrap_or(i64::MAX),
+            ),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)?;
+        }
+        for (name, help, value) in [
+            ("skipped_values", "Unusable keys and values", self.gauges.skipped.load(Relaxed)),
+            (
+                "access_log_dropped",
+                "Entries of the access log that nobody took",
+                self.gauges.log_dropped.load(Relaxed),
+            ),
+            ("ejections", "Targets left out after refused connections", totals.ejections),
+            ("upstream_connects", "Connections made to targets", totals.connects),
+            ("malformed_requests", "Connections that spoke no HTTP", totals.malformed),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
+        }
+        let help = "Requests that no target answered in full";
+        let mut family = encoder.encode_descriptor("failures", help, None, MetricType::Counter)?;
+        for (reason, &value) in Reason::ALL.iter().zip(&totals.reasons) {
+            let labels = [("reason", reason.as_str())];
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        self.encode_routes(encoder)
+    }
+}
+
+impl Gathered {
+    fn encode_routes(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let routes = self.proxy.route_totals();
+        let mut family =
+            encoder.encode_descriptor("requests", "Requests by status class", None, MetricType::Counter)?;
+        for (app, totals) in &routes {
+            for (class, &value) in totals.classes.iter().enumerate().skip(1) {
+                let class = format!("{class}xx");
+                let labels = [("route", app.as_str()), ("class", class.as_str())];
+                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let numbers = [("retries", "Further tries"), ("response_bytes", "Bytes of answers' bodies")];
+        for (name, help) in numbers {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (app, totals) in &routes {
+                let labels = [("route", app.as_str())];
+                let value = if name == "retries" { totals.retries } else { totals.bytes };
+                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Time from the head of a request to the end of its answer";
+        let mut family =
+            encoder.encode_descriptor("request_duration_seconds", help, None, MetricType::Histogram)?;
+        for (app, totals) in &routes {
+            let labels = [("route", app.as_str())];
+            let count = totals.latency.iter().sum();
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                totals.latency_sum.as_secs_f64(),
+                count,
+                &buckets(totals),
+                None,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Upper bound in seconds and count of each bucket; the encoder adds them up.
+fn buckets(totals: &RouteTotals) -> Vec<(f64, u64)> {
+    let bounds = LATENCY_BOUNDS_MS
+        .iter()
+        .map(|&millis| std::time::Duration::from_millis(millis).as_secs_f64())
+        .chain([f64::MAX]);
+    bounds.zip(totals.latency.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_names_everything() {
+        let gauges = Arc::new(Gauges::default());
+        gauges.revision.store(4711, Relaxed);
+        let mut registry = Registry::with_prefix("edge_router");
+        registry.register_collector(Box::new(Gathered { proxy: Arc::default(), gauges }));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "edge_router_table_revision 4711",
+            "edge_router_ejections_total 0",
+            "edge_router_failures_total{reason=\"no-target\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn buckets_end_with_everything() {
+        let mut totals = RouteTotals::default();
+        totals.latency[0] = 2;
+        totals.latency[14] = 1;
+        let buckets = buckets(&totals);
+        assert_eq!((buckets.first(), buckets.last()), (Some(&(0.001, 2)), Some(&(f64::MAX, 1))));
+    }
+}
