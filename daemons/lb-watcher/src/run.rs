@@ -46,7 +46,7 @@ async fn work(
     hangup: &mut Reload,
 ) -> anyhow::Result<()> {
     let mut watchdog = Watchdog::start(notifier);
-    let mut tick = interval(watchdog.interval().map_or(LOOK, |limit| limit.min(LOOK)));
+    let mut tick = interval(watchdog.interval().unwrap_or(LOOK));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ownership = watcher.ownership();
     let mut looked_at = Instant::now();
@@ -70,14 +70,12 @@ async fn work(
                 let status = ownership.borrow_and_update().clone();
                 watcher.take_ownership(&status);
             }
-            _ = tick.tick() => {
-                // Somebody may have edited the file, or reloaded nginx with another one. A failure has its own
-                // pace.
-                if !watcher.has_failed() && looked_at.elapsed() >= LOOK {
-                    watcher.look();
-                    looked_at = Instant::now();
-                }
+            // Somebody may have edited the file, or reloaded nginx with another one. A failure has its own pace.
+            () = sleep_until(looked_at + LOOK), if !watcher.has_failed() => {
+                watcher.look();
+                looked_at = Instant::now();
             }
+            _ = tick.tick() => {}
         }
     }
 }
