@@ -11,7 +11,7 @@ shift 2
 
 # The mirrors, proxies and date checks that apt uses here; nothing about the network is written down in this script.
 mirrors() {
-    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' |
+    apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' |
         grep -E " $VERSION_CODENAME(-updates|-security)? " | sort -u
 }
 [ -n "$(mirrors)" ] || apt-get update -q

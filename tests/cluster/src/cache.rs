@@ -81,13 +81,29 @@ pub(crate) fn make(
     target: &Path,
     work: impl FnOnce(&Path) -> Result<(), ClusterError>,
 ) -> Result<(), ClusterError> {
-    let partial = target.with_extension("partial");
+    // A name of our own: what a killed process started may still be at work on its own draft.
+    let partial = target.with_extension(format!("{}.partial", std::process::id()));
     remove_tree(&partial)?;
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(ClusterError::file("create", parent))?;
+        remove_old_drafts(parent);
     }
     work(&partial)?;
     fs::rename(&partial, target).map_err(ClusterError::file("rename", &partial))
+}
+
+/// Drafts that were left behind by a process that was killed; one that is still being written stays.
+fn remove_old_drafts(folder: &Path) {
+    let is_draft = |path: &Path| path.extension().is_some_and(|extension| extension == "partial");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_draft(&entry.path()) {
+            let _ = if entry.path().is_dir() {
+                fs::remove_dir_all(entry.path())
+            } else {
+                fs::remove_file(entry.path())
+            };
+        }
+    }
 }
 
 /// A shell script that came with this program.

@@ -55,7 +55,8 @@ pub(crate) fn images(state: &StateDir, base: &Path, reporter: &dyn Reporter) -> 
         let title = "build the layer of the sample images (once)";
         step(reporter, title, || {
             make(&layer, |partial| {
-                let archive = partial.with_extension("partial.tar");
+                // mmdebstrap goes by the extension.
+                let archive = partial.with_extension("draft.tar");
                 let mut command = script(BUILD);
                 command.arg("essential").arg(&archive).args(listed(PACKAGES));
                 build(title, command, reporter)?;

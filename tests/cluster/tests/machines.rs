@@ -53,6 +53,7 @@ fn four_machines_form_a_cluster_and_survive_what_happens_to_machines() {
     let [m1, m2, m3, m4] = [1, 2, 3, 4].map(|index| cluster.machine(index));
 
     cloud_init_applied_the_file_without_complaint(&m1);
+    only_the_release_that_is_named_is_installed(&m1);
     three_members_and_a_gateway(&m1, &m4);
     assert!(m1.exec(&["test", "-x", "/usr/sbin/nginx"]).unwrap().success());
     assert!(!m2.exec(&["test", "-e", "/usr/sbin/nginx"]).unwrap().success());
@@ -78,6 +79,23 @@ fn cloud_init_applied_the_file_without_complaint(machine: &Machine) {
     let waits =
         ["etcd.service", "convoy-install.service", "convoy.target"].map(|unit| waited_for.contains(unit));
     assert_eq!(waits, [false; 3], "the boot waits: {waited_for}");
+}
+
+fn only_the_release_that_is_named_is_installed(machine: &Machine) {
+    let install = |sha256: &str| {
+        let script = format!(
+            ". /etc/convoy/release.env; {sha256} export CONVOY_RELEASE_URL CONVOY_RELEASE_SHA256; \
+                              exec /opt/convoy/install-release"
+        );
+        machine.exec(&["sh", "-c", &script]).unwrap()
+    };
+    let stamp = machine.read_file("/opt/convoy/installed").unwrap();
+    assert!(install("").success(), "installed already");
+    let refused = install("CONVOY_RELEASE_SHA256=$(printf '%064d' 0);");
+    assert!(!refused.success() && refused.text().contains("checksum"), "{}", refused.text());
+    assert_eq!(machine.read_file("/opt/convoy/installed").unwrap(), stamp);
+    let left = machine.shell_ok("ls /opt/convoy").unwrap().stdout;
+    assert!(!left.contains("release."), "{left}");
 }
 
 fn three_members_and_a_gateway(member: &Machine, client: &Machine) {
