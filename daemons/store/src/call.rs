@@ -82,3 +82,105 @@ impl Endpoints {
         Ok(make(session).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, future::pending};
+
+    use tonic::{Code, Status};
+
+    use super::*;
+    use crate::StoreSettings;
+
+    /// What an endpoint does with a request.
+    #[derive(Debug, Clone, Copy)]
+    enum Does {
+        Answer,
+        Break,
+        Hang,
+        LackLeader,
+        Refuse,
+    }
+
+    fn three() -> Endpoints {
+        let endpoints = ["http://a:1", "http://b:1", "http://c:1"].map(str::to_owned).to_vec();
+        Endpoints::new(StoreSettings { endpoints, ..StoreSettings::default() }).unwrap()
+    }
+
+    /// Calls once, with endpoints that do as told, one after another. Gives the result, the endpoints asked and the
+    /// time it took.
+    async fn call(repeat: Repeat, script: &[Does]) -> (Result<(), StoreError>, Vec<String>, Duration) {
+        let endpoints = three();
+        let asked = RefCell::new(Vec::new());
+        let start = Instant::now();
+        let task = Task { operation: "get", subject: "/a", repeat };
+        let result = endpoints
+            .call(task, |session| {
+                let does = script.get(asked.borrow().len()).copied().unwrap_or(Does::LackLeader);
+                asked.borrow_mut().push(endpoints.url(session.turn).to_owned());
+                async move {
+                    match does {
+                        Does::Answer => Ok(()),
+                        Does::Break => Err(Status::new(Code::Unknown, "broken pipe").into()),
+                        Does::Hang => pending().await,
+                        Does::LackLeader => {
+                            Err(Status::new(Code::Unavailable, "etcdserver: no leader").into())
+                        }
+                        Does::Refuse => Err(Status::new(Code::PermissionDenied, "no").into()),
+                    }
+                }
+            })
+            .await;
+        (result, asked.into_inner(), start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_is_made_again_elsewhere_and_anything_else_is_not() {
+        use Does::{Answer, Break, Hang, LackLeader, Refuse};
+        use Repeat::{IfUnsent, Read, SameTwice};
+        for (repeat, script, succeeds, asked) in [
+            (Read, &[Answer][..], true, 1),
+            (Read, &[Break, Answer], true, 2),
+            (Read, &[Break, Break, Answer], true, 3),
+            (Read, &[Break, Break, Break, Answer], false, 3),
+            (Read, &[Hang, Answer], true, 2),
+            (Read, &[LackLeader, LackLeader, LackLeader, LackLeader, Answer], true, 5),
+            (Read, &[Refuse, Answer], false, 1),
+            (SameTwice, &[Hang, Answer], true, 2),
+            (IfUnsent, &[Break, Answer], false, 1),
+            (IfUnsent, &[Hang, Answer], false, 1),
+        ] {
+            let (result, urls, _) = call(repeat, script).await;
+            assert_eq!((result.is_ok(), urls.len()), (succeeds, asked), "{repeat:?} {script:?}");
+            let expected: Vec<_> =
+                ["http://a:1", "http://b:1", "http://c:1"].into_iter().cycle().take(asked).collect();
+            assert_eq!(urls, expected, "{repeat:?} {script:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_write_that_went_out_is_uncertain() {
+        for (repeat, does, uncertain) in [
+            (Repeat::Read, Does::Hang, false),
+            (Repeat::IfUnsent, Does::Hang, true),
+            (Repeat::IfUnsent, Does::Break, true),
+            (Repeat::IfUnsent, Does::Refuse, false),
+            (Repeat::SameTwice, Does::Break, true),
+        ] {
+            let error = call(repeat, &[does; 3]).await.0.unwrap_err();
+            assert_eq!(error.is_uncertain(), uncertain, "{repeat:?} {does:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_takes_longer_than_the_deadline() {
+        let deadline = StoreSettings::default().call_deadline;
+        for repeat in [Repeat::Read, Repeat::SameTwice, Repeat::IfUnsent] {
+            for does in [Does::Hang, Does::LackLeader, Does::Break] {
+                let (result, _, took) = call(repeat, &[does; 9]).await;
+                assert!(result.is_err());
+                assert!(took <= deadline, "{repeat:?} {does:?} took {took:?}");
+            }
+        }
+    }
+}

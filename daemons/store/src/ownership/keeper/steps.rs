@@ -1,0 +1,160 @@
+//! The steps: what is asked of the store, and what its answers change.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use convoy_retry::Backoff;
+use tokio::time::Instant;
+
+use super::{Keeper, Lease, Step};
+use crate::{
+    ErrorKind, StoreError,
+    call::Repeat,
+    ownership::{OwnershipStatus, lease_name, schedule::Schedule, standing},
+};
+
+impl Keeper {
+    pub(super) async fn perform(&mut self, step: Step) -> Result<(), StoreError> {
+        match (step, self.lease) {
+            (Step::Grant, _) => self.grant().await,
+            (Step::Beat, Some(lease)) => self.beat(lease).await,
+            (Step::Inspect, Some(lease)) => self.inspect(lease.id).await,
+            (Step::Survey, Some(lease)) => self.survey(lease.id).await,
+            (Step::Sync, Some(lease)) => self.sync(lease.id).await,
+            (Step::Rest(_), _) | (_, None) => Ok(()),
+        }
+    }
+
+    /// Asks for a lease under a number of our choice, so that asking again after a lost answer can't make two.
+    async fn grant(&mut self) -> Result<(), StoreError> {
+        let mut id = self.shared.load(Ordering::Acquire);
+        if id == 0 {
+            id = fastrand::i64(1..i64::MAX);
+            self.shared.store(id, Ordering::Release);
+        }
+        let sent = Instant::now();
+        let grant = self.store.grant(id, self.settings.ttl).await?;
+        let now = Instant::now();
+        let mut schedule = Schedule::granted(grant.ttl, self.settings.margin, sent, now, jitter());
+        if !grant.fresh {
+            // It began to run when an earlier request arrived.
+            schedule.failed(now, Duration::ZERO);
+        }
+        self.beats = Backoff::new(Duration::from_millis(200), schedule.longest_wait());
+        self.lease = Some(Lease { id, schedule });
+        self.revision = grant.revision;
+        self.shaken = None;
+        self.written();
+        Ok(())
+    }
+
+    async fn beat(&mut self, mut lease: Lease) -> Result<(), StoreError> {
+        let sent = Instant::now();
+        self.store.keep_alive(lease.id).await?;
+        lease.schedule.answered(sent, Instant::now(), jitter());
+        self.lease = Some(lease);
+        self.beats.reset();
+        self.shaken = None;
+        self.inspect = true;
+        Ok(())
+    }
+
+    /// A keep-alive doesn't tell that a key was deleted or taken over; the lease's list of keys does.
+    async fn inspect(&mut self, lease: i64) -> Result<(), StoreError> {
+        let attached = self.store.attached(lease).await?;
+        self.inspect = false;
+        self.doubt |= self.standings.differ(&attached);
+        Ok(())
+    }
+
+    async fn survey(&mut self, lease: i64) -> Result<(), StoreError> {
+        let outcome = self.store.commit(self.standings.reading()).await?;
+        let taken = self.standings.survey(&standing::entries(outcome), lease);
+        self.doubt = false;
+        for taken in taken {
+            tracing::warn!(
+                key = taken.key,
+                holder = lease_name(taken.lease),
+                "Let go a key that another owner announced after us."
+            );
+        }
+        Ok(())
+    }
+
+    async fn sync(&mut self, lease: i64) -> Result<(), StoreError> {
+        let plan = self.standings.plan(&self.declared.keys);
+        self.standings.begin(&plan);
+        // Made twice, the second fails its comparisons, and the reading that follows tells that the first was made.
+        let outcome = self.store.commit_as(plan.transaction(lease), Repeat::SameTwice).await?;
+        if !outcome.succeeded {
+            self.doubt = true;
+            self.retry_at = Instant::now() + self.tries.next();
+            return Ok(());
+        }
+        self.revision = outcome.revision;
+        for displaced in self.standings.done(plan, outcome.revision) {
+            tracing::info!(
+                key = displaced.key,
+                holder = lease_name(displaced.lease),
+                "Took over a key that was announced before."
+            );
+        }
+        self.written();
+        Ok(())
+    }
+
+    fn written(&mut self) {
+        self.hindered = None;
+        self.tries.reset();
+        self.retry_at = Instant::now();
+    }
+
+    pub(super) fn failed(&mut self, step: Step, error: &StoreError) {
+        let now = Instant::now();
+        match (step, &mut self.lease) {
+            (Step::Beat, Some(lease)) => {
+                lease.schedule.failed(now, self.beats.next());
+                self.shaken = Some(error.to_string());
+            }
+            // Only a look; the next beat brings another.
+            (Step::Inspect, _) => {
+                self.inspect = false;
+                tracing::debug!(error = %error, "Could not ask a lease for its keys.");
+            }
+            _ => {
+                self.doubt |=
+                    step == Step::Sync && (error.is_uncertain() || error.kind() == ErrorKind::Deadline);
+                self.retry_at = now + self.tries.next();
+                self.hindered = Some(error.to_string());
+                if is_final(error.kind()) {
+                    self.tell_applied(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// The lease is gone, and with it the keys.
+    pub(super) fn lose(&mut self, error: &StoreError) {
+        let Some(lease) = self.lease.take() else { return };
+        tracing::warn!(lease = lease_name(lease.id), error = %error, "Lost a lease; asking for a new one.");
+        self.standings.lose(lease.id);
+        self.shared.store(0, Ordering::Release);
+        self.shaken = Some(error.to_string());
+        self.doubt = false;
+        self.inspect = false;
+        self.retry_at = Instant::now();
+        self.applied.send_modify(|applied| applied.generation = 0);
+        self.status.send_replace(OwnershipStatus::Lost { error: error.to_string() });
+    }
+}
+
+/// Errors that waiting doesn't mend.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TooLarge | ErrorKind::TooManyOperations | ErrorKind::Refused | ErrorKind::Rejected
+    )
+}
+
+fn jitter() -> f64 {
+    fastrand::f64() * 2.0 - 1.0
+}
