@@ -151,7 +151,9 @@ async fn a_line_that_falls_silent_is_given_up_after_the_answers_deadline() {
 #[tokio::test]
 async fn trouble_met_by_a_call_makes_a_feed_at_the_same_endpoint_ask_at_once() {
     let etcd = Etcd::start(3).await.unwrap();
-    let store = Store::new(StoreSettings { silence: 10 * BOUND, ..settings(etcd.endpoints()) }).unwrap();
+    // Left to itself, it would notice long after this test gave up.
+    let late = StoreSettings { silence: 10 * BOUND, ping_interval: 10 * BOUND, ..settings(etcd.endpoints()) };
+    let store = Store::new(late).unwrap();
     let mut reader = Reader::listed(&store, &["/s/"]).await;
     store.put("/s/1", b"x").await.unwrap();
     reader.until("the change", |mirror| mirror.len() == 1).await;
