@@ -7,6 +7,7 @@ use clap::Parser;
 use convoy_config::SearchPath;
 use convoy_edge_router::cli::{Cli, Command};
 use convoy_edge_router::settings::Settings;
+use convoy_edge_router::sockets::{Named, SocketError};
 use convoy_edge_router::{check, run, sockets};
 use convoy_service::{exit, logging};
 
@@ -18,12 +19,14 @@ fn main() -> ExitCode {
     exit::report(dispatch(&cli, inherited))
 }
 
-fn dispatch(cli: &Cli, inherited: Result<Vec<sockets::Named>, sockets::SocketError>) -> anyhow::Result<()> {
+fn dispatch(cli: &Cli, inherited: Result<Vec<Named>, SocketError>) -> anyhow::Result<()> {
     let settings = Settings::resolve(&cli.options, |name| std::env::var(name).ok(), &SearchPath::system())?;
     if let Some(Command::Check) = cli.command {
         return check::check(&settings);
     }
-    let listeners = sockets::listeners(inherited?, &settings.listen)?;
+    let listeners = inherited
+        .and_then(|inherited| sockets::listeners(inherited, &settings.listen))
+        .map_err(SocketError::into_report)?;
     // The requests have threads of their own; this one follows the store and speaks with systemd.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -131,7 +131,7 @@ fn buckets(totals: &RouteTotals) -> Vec<(f64, u64)> {
     let bounds = LATENCY_BOUNDS_MS
         .iter()
         .map(|&millis| std::time::Duration::from_millis(millis).as_secs_f64())
-        .chain([f64::MAX]);
+        .chain([f64::INFINITY]);
     bounds.zip(totals.latency.iter().copied()).collect()
 }
 
@@ -162,6 +162,6 @@ mod tests {
         totals.latency[0] = 2;
         totals.latency[14] = 1;
         let buckets = buckets(&totals);
-        assert_eq!((buckets.first(), buckets.last()), (Some(&(0.001, 2)), Some(&(f64::MAX, 1))));
+        assert_eq!((buckets.first(), buckets.last()), (Some(&(0.001, 2)), Some(&(f64::INFINITY, 1))));
     }
 }

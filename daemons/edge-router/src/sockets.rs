@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use convoy_config::ConfigError;
 use listenfd::ListenFd;
 use thiserror::Error;
 
@@ -41,6 +42,17 @@ pub enum SocketError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl SocketError {
+    /// As the daemon's error: all but one are mistakes in a unit or on the command line, which no restart mends.
+    pub fn into_report(self) -> anyhow::Error {
+        match self {
+            // An address that is taken now may be free in a moment.
+            Self::Bind { .. } => self.into(),
+            mistake => ConfigError::value("sockets", mistake.to_string()).into(),
+        }
+    }
 }
 
 /// A socket from systemd with the name that its unit gives it.

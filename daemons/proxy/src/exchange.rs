@@ -107,8 +107,9 @@ impl Exchange {
         self.complete = true;
     }
 
-    /// We answer ourselves.
-    pub(crate) fn refused(mut self: Box<Self>, reason: Reason) {
+    /// We answer ourselves, with so many bytes.
+    pub(crate) fn refused(mut self: Box<Self>, reason: Reason, bytes: u64) {
+        self.bytes = bytes;
         self.client.worker.counters.refused(reason);
         self.reason = Some(reason);
         self.status = Some(reason.status());

@@ -62,7 +62,7 @@ pub(crate) async fn serve(
         Ok((response, upgrade)) => pass_on(exchange, response, upgrade),
         Err(reason) => {
             let response = refusal(reason, &exchange.request_id, page);
-            exchange.refused(reason);
+            exchange.refused(reason, response.body().size_hint().exact().unwrap_or(0));
             response
         }
     };

@@ -1,0 +1,12 @@
+//! The binary with real etcd, real sockets and real signals.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its assumptions do; clippy sees that only inside test functions"
+)]
+
+mod life;
+mod store;
+mod support;

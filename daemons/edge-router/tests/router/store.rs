@@ -1,0 +1,113 @@
+//! Routes follow the store, and outlive it.
+
+use std::time::Duration;
+
+use crate::support::{Client, Door, Keys, eventually, target, until_answer};
+
+#[test]
+fn a_change_of_a_key_routes_the_next_requests() {
+    let keys = Keys::start();
+    let door = Door::new();
+    let router = door.open(&keys.endpoints());
+    door.wait_for("READY=1");
+    let mut client = Client::new(door.address);
+    assert_eq!(client.get("a").0, 404);
+
+    let (one, two) = (target("one"), target("two"));
+    let mut times = Vec::new();
+    for round in 0..20 {
+        let (name, address) = if round % 2 == 0 { ("one", one) } else { ("two", two) };
+        keys.put("a/lb/1", &address);
+        times.push(until_answer(&mut client, "a", (200, name)));
+    }
+    times.sort();
+    // The time from the acknowledgement of the write. The bar of 10 ms is for release builds on an idle machine.
+    assert!(times[10] < Duration::from_millis(50), "{times:?}");
+    keys.delete("a/lb/1");
+    until_answer(&mut client, "a", (503, "no-target"));
+    keys.put("a/upstream/1", &one);
+    until_answer(&mut client, "a", (200, "one"));
+    assert!(router.log().contains("a has 0 load balancers and 1 instances"), "{}", router.log());
+}
+
+#[test]
+fn an_unusable_value_is_skipped_told_and_counted_and_harms_nobody() {
+    let keys = Keys::start();
+    let good = target("good");
+    keys.put("a/upstream/1", &good);
+    for (key, value) in [
+        ("a/upstream/2", "10.0.0.1"),
+        ("a/upstream/3", "$(reboot)"),
+        ("a/lb/1", "http://10.0.0.1:80"),
+        ("b c/upstream/1", "10.0.0.1:80"),
+    ] {
+        keys.put(key, &value);
+    }
+    let door = Door::new();
+    let router = door.open(&keys.endpoints());
+    door.wait_for("READY=1");
+    let mut client = Client::new(door.address);
+    for _ in 0..8 {
+        assert_eq!(client.get("a"), (200, "good".to_owned()));
+    }
+    assert_eq!(door.metric("edge_router_skipped_values_total"), "4");
+    let log = router.log();
+    assert!(log.contains("the key /services/a/upstream/3 is unusable and is skipped"), "{log}");
+    keys.put("a/upstream/1", &"nonsense");
+    until_answer(&mut client, "a", (503, "no-target"));
+    keys.put("a/upstream/1", &good);
+    until_answer(&mut client, "a", (200, "good"));
+}
+
+#[test]
+fn a_store_that_hangs_stops_changes_and_nothing_else() {
+    let keys = Keys::start();
+    let (one, two) = (target("one"), target("two"));
+    keys.put("a/lb/1", &one);
+    let door = Door::new();
+    let router = door.open(&keys.endpoints());
+    door.wait_for("READY=1");
+    let mut client = Client::new(door.address);
+    keys.etcd.member(0).freeze().unwrap();
+    door.wait_for("store away for");
+    for _ in 0..50 {
+        assert_eq!(client.get("a"), (200, "one".to_owned()));
+    }
+    assert_eq!(door.metric("edge_router_store_up"), "0");
+    assert!(router.log().contains("the store can't be reached; requests are routed as before"));
+    keys.etcd.member(0).thaw().unwrap();
+    keys.put("a/lb/1", &two);
+    until_answer(&mut client, "a", (200, "two"));
+    eventually("it is said that the store is back", || router.log().contains("the store answers again"));
+}
+
+#[test]
+fn it_starts_without_a_store_from_the_last_table() {
+    let keys = Keys::start();
+    keys.put("a/lb/1", &target("one"));
+    keys.put("gone/lb/1", &target("gone"));
+    let door = Door::new();
+    let first = door.open(&keys.endpoints());
+    door.wait_for("READY=1");
+    keys.delete("gone/lb/1");
+    until_answer(&mut Client::new(door.address), "gone", (503, "no-target"));
+    drop(Client::new(door.address));
+    assert!(first.stop().0.success());
+
+    keys.etcd.member(0).kill().unwrap();
+    let second = door.open(&keys.endpoints());
+    let ready = door.wait_for("READY=1");
+    assert!(ready.contains("1 service, 1 target") && ready.contains("table from disk"), "{ready}");
+    let mut client = Client::new(door.address);
+    assert_eq!(client.get("a"), (200, "one".to_owned()));
+    assert_eq!(client.get("gone").0, 503, "what had no targets is still known");
+    assert!(second.log().contains("the table of an earlier run"), "{}", second.log());
+
+    // What is on disk may be damaged: then it waits for the store, and doesn't fall over.
+    assert!(second.stop().0.success());
+    std::fs::write(door.folder.path().join("table.json"), "{\"format\":1").unwrap();
+    let third = door.open(&keys.endpoints());
+    door.wait_for("waiting for the store: ");
+    assert!(third.log().contains("is of no use"), "{}", third.log());
+    assert!(third.stop().0.success(), "it can be stopped while it waits");
+}
