@@ -159,6 +159,12 @@ impl Manager {
         self.unit_property(unit, property).await
     }
 
+    /// Whether a job for the unit is queued or runs.
+    pub async fn has_job(&self, unit: &str) -> Result<bool, SystemdError> {
+        let (id, _): (u32, OwnedObjectPath) = self.unit_property(unit, "Job").await?;
+        Ok(id != 0)
+    }
+
     async fn unit_property<T>(&self, unit: &str, property: &str) -> Result<T, SystemdError>
     where
         T: serde::de::DeserializeOwned + zbus::Type,

@@ -22,13 +22,40 @@ const JUST_BEFORE: u64 = 1_000_000;
 ///
 /// It runs while the sidekick's start job waits for it. The job obeys what the manager learns in the meantime: it
 /// starts after the app unit, or not at all if that fails. But the transaction that queued the job did not know of
-/// the app unit, so its start is queued here.
+/// the app unit, so its start is queued here, unless it is the app unit that brought us here.
 pub async fn bind(binding: &Binding, units: &Path) -> Result<()> {
     let manager = Manager::connect().await.context("systemd can't be asked about the binding")?;
+    // Asked first: during the reload the app unit may end, and be forgotten with all its times.
+    let needed = needs_start(&manager, binding).await?;
     if !is_known(&manager, binding).await? {
         make_known(&manager, binding, units).await?;
     }
-    start_app(&manager, binding).await
+    if needed { start_app(&manager, &binding.app_unit()).await } else { Ok(()) }
+}
+
+/// Whether nobody else has the app unit started, or just had.
+async fn needs_start(manager: &Manager, binding: &Binding) -> Result<bool> {
+    let app_unit = binding.app_unit();
+    let state = manager.active_state(&app_unit).await;
+    let state = state.with_context(|| format!("{app_unit}: its state can't be read"))?;
+    if !matches!(state, ActiveState::Inactive | ActiveState::Failed) {
+        return Ok(false);
+    }
+    let job = manager.has_job(&app_unit).await;
+    if job.with_context(|| format!("{app_unit}: its job can't be read"))? {
+        return Ok(false);
+    }
+    let ended = manager.unit_number(&app_unit, "InactiveEnterTimestampMonotonic").await;
+    let began = manager.unit_number(&binding.binder(), "InactiveExitTimestampMonotonic").await;
+    let (ended, began) = ended.and_then(|ended| Ok((ended, began?))).context("no times of the units")?;
+    let of_late = ended_of_late(ended, began);
+    if of_late {
+        tracing::info!(
+            app_unit,
+            "{app_unit} has just ended; whether it starts again is not up to the sidekick"
+        );
+    }
+    Ok(!of_late)
 }
 
 async fn is_known(manager: &Manager, binding: &Binding) -> Result<bool> {
@@ -76,24 +103,8 @@ fn ended_of_late(ended: u64, began: u64) -> bool {
     ended != 0 && ended.saturating_add(JUST_BEFORE) >= began
 }
 
-async fn start_app(manager: &Manager, binding: &Binding) -> Result<()> {
-    let app_unit = binding.app_unit();
-    let state = manager.active_state(&app_unit).await;
-    let state = state.with_context(|| format!("{app_unit}: its state can't be read"))?;
-    if !matches!(state, ActiveState::Inactive | ActiveState::Failed) {
-        return Ok(());
-    }
-    let ended = manager.unit_number(&app_unit, "InactiveEnterTimestampMonotonic").await;
-    let began = manager.unit_number(&binding.binder(), "InactiveExitTimestampMonotonic").await;
-    let (ended, began) = ended.and_then(|ended| Ok((ended, began?))).context("no times of the units")?;
-    if ended_of_late(ended, began) {
-        tracing::info!(
-            app_unit,
-            "{app_unit} has just ended; whether it starts again is not up to the sidekick"
-        );
-        return Ok(());
-    }
-    match manager.queue_start_unless_opposed(&app_unit).await {
+async fn start_app(manager: &Manager, app_unit: &str) -> Result<()> {
+    match manager.queue_start_unless_opposed(app_unit).await {
         // A stop is under way: whoever asked for that came later than whoever asked for the sidekick.
         Err(SystemdError::Call { message, .. }) => {
             tracing::info!(app_unit, reason = message, "{app_unit} is not started: {message}");

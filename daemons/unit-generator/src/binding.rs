@@ -11,6 +11,29 @@ pub const SERVICE: &str = ".service";
 /// The drop-in's name; an admin's own with a higher number comes after it.
 const FILE: &str = "50-bind.conf";
 
+/// The drop-in's name for app units.
+const APP_FILE: &str = "50-sidekick.conf";
+/// The template of the oneshot that binds, up to the instance.
+const BINDER_PREFIX: &str = "registrar-bind@";
+
+/// Where an app unit's drop-in lies below a folder of units.
+pub fn app_path(app_unit: &str) -> PathBuf {
+    PathBuf::from(format!("{app_unit}.d")).join(APP_FILE)
+}
+
+/// The drop-in of an app unit, template or not, whose text names these sidekicks.
+///
+/// The app waits until its sidekick is bound: otherwise one that is started and stopped again in the same moment
+/// would have its sidekick, unbound as yet, come up afterwards and pull it in once more.
+pub fn app_text<'a>(sidekicks: impl IntoIterator<Item = &'a str>) -> String {
+    let rest = sidekicks.into_iter().filter_map(|sidekick| sidekick.strip_prefix(SIDEKICK_PREFIX));
+    let binders: Vec<String> = rest.map(|rest| format!("{BINDER_PREFIX}{rest}")).collect();
+    format!(
+        "# Written by Convoy: the sidekick is bound before the app starts.\n[Unit]\nAfter={}\n",
+        binders.join(" ")
+    )
+}
+
 /// A sidekick and the app unit that it is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
@@ -38,7 +61,7 @@ impl Binding {
 
     /// `registrar-bind@someapp-1.service`
     pub fn binder(&self) -> String {
-        format!("registrar-bind@{}{SERVICE}", self.given)
+        format!("{BINDER_PREFIX}{}{SERVICE}", self.given)
     }
 
     /// `someapp@1.service`
@@ -135,6 +158,17 @@ mod tests {
                  EnvironmentFile=-/etc/convoy/registrar/someapp@1.env\n"
             ),
             "{direct}"
+        );
+    }
+
+    #[test]
+    fn an_app_unit_waits_until_its_sidekick_is_bound() {
+        assert_eq!(app_path("someapp@.service"), PathBuf::from("someapp@.service.d/50-sidekick.conf"));
+        assert_eq!(
+            app_text(["registrar@%p-%i.service"]),
+            "# Written by Convoy: the sidekick is bound before the app starts.\n\
+             [Unit]\n\
+             After=registrar-bind@%p-%i.service\n"
         );
     }
 

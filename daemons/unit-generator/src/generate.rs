@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::binding::Binding;
-use crate::scan::bindings;
+use crate::binding::{Binding, app_path, app_text};
+use crate::scan::{apps, bindings};
 use crate::unit_path::UnitPath;
 use crate::variant::{Variant, choose};
 
@@ -24,9 +24,12 @@ pub struct WriteError {
 /// no reason to leave the others out.
 pub fn generate(path: &UnitPath, nginx: &Path, output: &Path) -> Vec<WriteError> {
     let bound = bindings(path).into_iter().map(|binding| write_binding(&binding, output));
+    let waiting = apps(path).into_iter().map(|(unit, sidekicks)| {
+        write(&output.join(app_path(&unit)), &app_text(sidekicks.iter().map(String::as_str)))
+    });
     let variants =
         choose(path, is_executable(nginx)).into_iter().map(|variant| write_variant(&variant, output));
-    bound.chain(variants).filter_map(Result::err).collect()
+    bound.chain(waiting).chain(variants).filter_map(Result::err).collect()
 }
 
 /// Writes the drop-in of a binding below a folder of units, whole or not at all.
@@ -81,7 +84,7 @@ mod tests {
         let mut written: Vec<_> =
             fs::read_dir(output.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         written.sort();
-        assert_eq!(written, ["nginx-lb@.service", "registrar@someapp-1.service.d"]);
+        assert_eq!(written, ["nginx-lb@.service", "registrar@someapp-1.service.d", "someapp@.service.d"]);
         let bound =
             fs::read_to_string(output.path().join("registrar@someapp-1.service.d/50-bind.conf")).unwrap();
         assert!(bound.contains("BindsTo=someapp@1.service\nAfter=someapp@1.service\n"), "{bound}");

@@ -1,8 +1,8 @@
 //! Which sidekicks the unit files and their links name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::binding::{Binding, SIDEKICK_PREFIX};
+use crate::binding::{Binding, SERVICE, SIDEKICK_PREFIX};
 use crate::specifier::UnitName;
 use crate::unit_path::{UnitPath, entries};
 
@@ -17,8 +17,9 @@ const PULLING: [&str; 4] = ["Wants", "Requires", "Upholds", "BindsTo"];
 pub fn bindings(path: &UnitPath) -> BTreeSet<Binding> {
     let units = instances(path);
     let named = units.iter().flat_map(|unit| {
-        let text = UnitName::parse(unit).map(|name| (path.text(&[unit, &name.template()]), name));
-        text.map(|(text, name)| sidekicks(&text, &name)).unwrap_or_default()
+        let Some(name) = UnitName::parse(unit) else { return Vec::new() };
+        let words = sidekick_words(&path.text(&[unit, &name.template()]));
+        words.iter().filter_map(|word| name.expand(word)).collect()
     });
     named.chain(units.iter().cloned()).filter_map(|unit| Binding::of_unit(&unit)?.ok()).collect()
 }
@@ -34,15 +35,27 @@ fn instances(path: &UnitPath) -> BTreeSet<String> {
     linked.filter(is_instance).collect()
 }
 
-/// The sidekicks that a unit's text pulls in.
-fn sidekicks(text: &str, name: &UnitName<'_>) -> Vec<String> {
+/// All app units, templates and instances with files of their own, with the sidekicks that their texts name,
+/// specifiers and all.
+pub fn apps(path: &UnitPath) -> BTreeMap<String, BTreeSet<String>> {
+    let files = path.entries().into_iter().map(|(name, _)| name);
+    let templates = files.filter(|name| UnitName::parse(name).is_some_and(|name| name.suffix == "service"));
+    let named = templates.map(|unit| {
+        let words = sidekick_words(&path.text(&[&unit]));
+        (unit, words.into_iter().collect::<BTreeSet<_>>())
+    });
+    named.filter(|(_, words)| !words.is_empty()).collect()
+}
+
+/// The sidekicks that a unit's text pulls in, as written.
+fn sidekick_words(text: &str) -> Vec<String> {
     text.replace("\\\n", " ")
         .lines()
         .filter_map(|line| line.trim().split_once('='))
         .filter(|(setting, _)| PULLING.contains(&setting.trim()))
         .flat_map(|(_, value)| value.split_ascii_whitespace())
-        .filter(|word| word.starts_with(SIDEKICK_PREFIX))
-        .filter_map(|word| name.expand(word))
+        .filter(|word| word.starts_with(SIDEKICK_PREFIX) && word.ends_with(SERVICE))
+        .map(str::to_owned)
         .collect()
 }
 
@@ -101,6 +114,22 @@ mod tests {
                 "registrar@someapp-1.service > someapp@1.service",
                 "registrar@web-front-9.service > web-front@9.service",
             ]
+        );
+    }
+
+    #[test]
+    fn app_units_are_known_by_the_sidekicks_that_they_name() {
+        let etc = tempfile::tempdir().unwrap();
+        write(etc.path(), "someapp@.service", "[Unit]\nWants=registrar@%p-%i.service other.service\n");
+        write(etc.path(), "web@9.service", "[Unit]\nRequires=registrar@%N.service\n");
+        write(etc.path(), "plain@.service", "[Unit]\nAfter=registrar@%p-%i.service\n");
+        write(etc.path(), "registrar@.service", "[Unit]\nRequires=registrar-bind@%i.service\n");
+        write(etc.path(), "whole.service", "[Unit]\nWants=registrar@whole-1.service\n");
+        let apps = apps(&UnitPath::new([etc.path().to_owned()]));
+        let apps: Vec<_> = apps.iter().map(|(unit, words)| format!("{unit} {words:?}")).collect();
+        assert_eq!(
+            apps,
+            [r#"someapp@.service {"registrar@%p-%i.service"}"#, r#"web@9.service {"registrar@%N.service"}"#]
         );
     }
 
