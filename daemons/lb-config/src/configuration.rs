@@ -19,6 +19,12 @@ impl Digest {
         hexadecimal.then(|| Self(text.into()))
     }
 
+    /// The digest that stands in the text of a configuration, as the revision server answers it.
+    pub fn find(text: &str) -> Option<Self> {
+        text.lines()
+            .find_map(|line| Self::parse(line.trim().strip_prefix("return 200 \"")?.strip_suffix("\";")?))
+    }
+
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use convoy_keys::{AppName, Endpoint, InstanceName};
 use convoy_lb_config::{
-    AccessLog, LoadBalancer, NginxOptions, SHIPPED_TEMPLATE, Template, TemplateError, Upstream,
+    AccessLog, Digest, LoadBalancer, NginxOptions, SHIPPED_TEMPLATE, Template, TemplateError, Upstream,
 };
 use proptest::prelude::*;
 
@@ -59,6 +59,7 @@ fn the_digest_stands_in_the_text_once_and_depends_on_everything_but_itself() {
     let lb = load_balancer("/run/lb");
     let one = render(&lb, &[upstream("1", "10.0.0.1:3000")]);
     assert_eq!(one.text().matches(one.digest().as_str()).count(), 1);
+    assert_eq!(Digest::find(one.text()).as_ref(), Some(one.digest()));
     assert_eq!(one, render(&lb, &[upstream("1", "10.0.0.1:3000")]));
     let mut other_port = lb.clone();
     other_port.listen = vec!["127.0.0.1:8081".parse().unwrap()];

@@ -187,7 +187,7 @@ impl<N: Nginx> Applier<N> {
 
     async fn reload_and_prove(&mut self, digest: &Digest, check: Duration) -> Result<Steps, Failure> {
         let begin = Instant::now();
-        self.nginx.reload().await?;
+        self.nginx.reload(digest).await?;
         let told = Instant::now();
         let mut first = None;
         let mut former = told;
@@ -226,8 +226,8 @@ impl<N: Nginx> Applier<N> {
         self.files.quarantine(refused.text(), &failure.to_string())?;
         let Some(good) = self.files.read(&self.files.good())? else { return Ok(()) };
         self.files.replace(&self.files.live(), &good)?;
-        match self.nginx.loaded().await {
-            Some(running) if !good.contains(running.as_str()) => Ok(self.nginx.reload().await?),
+        match (self.nginx.loaded().await, Digest::find(&good)) {
+            (Some(running), Some(good)) if running != good => Ok(self.nginx.reload(&good).await?),
             // Either it never left the good one, or it isn't there: then it reads the file when it starts.
             _ => Ok(()),
         }

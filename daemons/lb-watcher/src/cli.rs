@@ -29,6 +29,18 @@ pub enum Command {
     },
     /// Wait until nginx answers with its configuration (after nginx has started).
     Wait(Options),
+    /// Have nginx read its configuration again, and wait until it serves it (ExecReload= of nginx-lb@.service).
+    Reload {
+        /// The number of nginx's master process [default: from nginx's own file].
+        #[arg(long)]
+        pid: Option<String>,
+        /// A file with that number.
+        #[arg(long, value_name = "PATH", conflicts_with = "pid")]
+        pid_file: Option<String>,
+        /// All other options.
+        #[command(flatten)]
+        options: Options,
+    },
     /// Check configuration and template, with nginx itself where it is installed, and change nothing.
     Check(Options),
     /// Print what nginx serves.

@@ -125,6 +125,11 @@ impl StateDir {
         }
     }
 
+    /// Where nginx on the host leaves the number of its master, with the shipped template.
+    pub fn nginx_pid(&self) -> PathBuf {
+        self.nginx_runtime().join("nginx.pid")
+    }
+
     /// Makes the directory for nginx's own files.
     pub fn create_nginx_runtime(&self) -> Result<(), FilesError> {
         let path = self.nginx_runtime();

@@ -13,6 +13,7 @@ mod metrics;
 pub mod nginx;
 mod port;
 pub mod record;
+mod reload;
 mod report;
 mod run;
 pub mod settings;
@@ -22,5 +23,6 @@ mod template_file;
 mod watcher;
 
 pub use bootstrap::bootstrap;
+pub use reload::reload;
 pub use report::{check, status, wait};
 pub use run::run;

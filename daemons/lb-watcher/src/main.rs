@@ -7,7 +7,7 @@ use clap::Parser;
 use convoy_config::SearchPath;
 use convoy_lb_watcher::cli::{Cli, Command, Options};
 use convoy_lb_watcher::settings::Settings;
-use convoy_lb_watcher::{bootstrap, check, run, status, wait};
+use convoy_lb_watcher::{bootstrap, check, reload, run, status, wait};
 use convoy_service::{exit, logging};
 
 fn main() -> ExitCode {
@@ -28,6 +28,9 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
             Command::Run(options) => run(settings(&options)?).await,
             Command::Bootstrap { kind, options } => {
                 bootstrap(&settings(&options)?, kind.into()).await.map(drop)
+            }
+            Command::Reload { pid, pid_file, options } => {
+                reload(&settings(&options)?, pid.as_deref(), pid_file.as_deref()).await
             }
             Command::Wait(options) => wait(&settings(&options)?).await,
             Command::Check(options) => check(&settings(&options)?).await,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use convoy_keys::{Endpoint, InstanceName};
 use convoy_lb_config::Upstream;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tokio::time::{Instant, sleep};
 
 use crate::nginx::{ask, check_on_host};
@@ -27,6 +29,7 @@ pub async fn wait(settings: &Settings) -> anyhow::Result<()> {
     let record = Record::read(files)?.context("there is no record; run lb-watcher bootstrap first")?;
     let live =
         files.read(&files.live())?.context("there is no configuration; run lb-watcher bootstrap first")?;
+    let main = main_process();
     let address = record.target.announce;
     let limit = Instant::now() + UP_DEADLINE;
     loop {
@@ -34,6 +37,9 @@ pub async fn wait(settings: &Settings) -> anyhow::Result<()> {
         match &answer {
             Ok(digest) if live.contains(digest.as_str()) => return Ok(()),
             _ if Instant::now() >= limit => {}
+            _ if main.is_some_and(|main| !is_alive(main)) => {
+                bail!("nginx has ended; see its last lines above")
+            }
             _ => {
                 sleep(Duration::from_millis(5)).await;
                 continue;
@@ -48,6 +54,16 @@ pub async fn wait(settings: &Settings) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// What systemd calls the main process of the unit that this runs for.
+fn main_process() -> Option<Pid> {
+    Pid::from_raw(std::env::var("MAINPID").ok()?.parse().ok()?)
+}
+
+fn is_alive(process: Pid) -> bool {
+    // Somebody else's process is as alive as ours.
+    test_kill_process(process) != Err(Errno::SRCH)
 }
 
 /// Validates configuration and template without touching anything that is in use.

@@ -75,7 +75,13 @@ impl Watcher {
         notifier: Notifier,
     ) -> anyhow::Result<Self> {
         let target = record.target;
-        let nginx = RealNginx::new(settings.checker(target.kind), settings.reloader(), target.announce);
+        let files = &settings.files;
+        let nginx = RealNginx::new(
+            settings.checker(target.kind),
+            settings.reloader(),
+            target.announce,
+            files.nginx_pid(),
+        );
         Ok(Self {
             load_balancer: settings.load_balancer(&target)?,
             template: TemplateFile::new(settings.template.as_deref()),

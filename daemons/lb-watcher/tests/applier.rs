@@ -53,10 +53,6 @@ impl FakeNginx {
         let faults = &mut self.world.lock().unwrap().faults;
         if faults.is_empty() { Fault::None } else { faults.remove(0) }
     }
-
-    fn digest_of(text: &str) -> Option<Digest> {
-        text.split('"').find_map(Digest::parse)
-    }
 }
 
 impl Nginx for FakeNginx {
@@ -73,7 +69,7 @@ impl Nginx for FakeNginx {
         Ok(())
     }
 
-    async fn reload(&mut self) -> Result<(), ReloadError> {
+    async fn reload(&mut self, _expected: &Digest) -> Result<(), ReloadError> {
         let fault = self.fault();
         match fault {
             Fault::Refuse => return Err(ReloadError("no bus".into())),
@@ -96,7 +92,7 @@ impl Nginx for FakeNginx {
 
     async fn loaded(&mut self) -> Option<Digest> {
         // Questions are asked again and again, so they take no fault from the list.
-        self.world.lock().unwrap().running.as_deref().and_then(Self::digest_of)
+        self.world.lock().unwrap().running.as_deref().and_then(Digest::find)
     }
 }
 
@@ -149,7 +145,7 @@ impl Bench {
     }
 
     fn running(&self) -> Option<Digest> {
-        FakeNginx::digest_of(self.nginx.world.lock().unwrap().running.as_deref()?)
+        Digest::find(self.nginx.world.lock().unwrap().running.as_deref()?)
     }
 
     fn live(&self) -> String {

@@ -3,6 +3,7 @@
 mod command;
 mod question;
 mod systemd;
+mod workers;
 
 use std::fmt;
 use std::future::Future;
@@ -16,11 +17,14 @@ use thiserror::Error;
 use command::Command;
 pub(crate) use question::ask;
 use systemd::Systemd;
+pub(crate) use workers::Master;
 
 /// nginx reads a configuration of a thousand upstreams in 20 ms; a check that takes this long never ends.
 const CHECK_DEADLINE: Duration = Duration::from_secs(10);
 /// The same for the signal that reloads it.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(10);
+/// From the signal to the first answer of the new configuration: 20 ms on an idle machine.
+pub(crate) const FOLLOW_DEADLINE: Duration = Duration::from_secs(5);
 /// An nginx that answers later than this is not serving.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -44,8 +48,9 @@ pub struct ReloadError(pub String);
 pub trait Nginx: Send {
     /// Asks nginx whether this file would do.
     fn check(&mut self, staged: &Path) -> impl Future<Output = Result<(), CheckError>> + Send;
-    /// Tells nginx to read its configuration again. Success says that the signal was delivered, no more.
-    fn reload(&mut self) -> impl Future<Output = Result<(), ReloadError>> + Send;
+    /// Tells nginx to read its configuration again, which then has this digest. Success says that the signal was
+    /// delivered, no more.
+    fn reload(&mut self, expected: &Digest) -> impl Future<Output = Result<(), ReloadError>> + Send;
     /// Asks the running nginx which configuration it serves; none when it doesn't answer.
     fn loaded(&mut self) -> impl Future<Output = Option<Digest>> + Send;
 }
@@ -81,13 +86,27 @@ pub struct RealNginx {
     checker: Checker,
     reloader: Reloader,
     announce: SocketAddr,
+    pid_file: PathBuf,
     systemd: Systemd,
 }
 
 impl RealNginx {
-    /// `announce` is where it is asked what it serves.
-    pub fn new(checker: Checker, reloader: Reloader, announce: SocketAddr) -> Self {
-        Self { checker, reloader, announce, systemd: Systemd::default() }
+    /// `announce` is where it is asked what it serves, `pid_file` tells its master when no unit does.
+    pub fn new(checker: Checker, reloader: Reloader, announce: SocketAddr, pid_file: PathBuf) -> Self {
+        Self { checker, reloader, announce, pid_file, systemd: Systemd::default() }
+    }
+
+    /// By a command, which says nothing about nginx; the rest is done here as `lb-watcher reload` does it for a unit.
+    async fn reload_by_command(&self, line: &str, expected: &Digest) -> Result<(), ReloadError> {
+        let master = Master::from_file(&self.pid_file);
+        let former = master.map(Master::workers).unwrap_or_default();
+        let finished = Command::shell(line).run(RELOAD_DEADLINE).await.map_err(ReloadError)?;
+        if !finished.success {
+            return Err(ReloadError(format!("{line:?} failed: {finished}")));
+        }
+        let Some(master) = master else { return Ok(()) };
+        let followed = master.follow(&former, expected, self.announce, FOLLOW_DEADLINE).await;
+        followed.map_err(ReloadError)
     }
 }
 
@@ -101,17 +120,10 @@ impl Nginx for RealNginx {
         run_check(command).await
     }
 
-    async fn reload(&mut self) -> Result<(), ReloadError> {
+    async fn reload(&mut self, expected: &Digest) -> Result<(), ReloadError> {
         match &self.reloader {
             Reloader::Unit(unit) => self.systemd.reload(unit, RELOAD_DEADLINE).await,
-            Reloader::Command(line) => {
-                let finished = Command::shell(line).run(RELOAD_DEADLINE).await.map_err(ReloadError)?;
-                if finished.success {
-                    Ok(())
-                } else {
-                    Err(ReloadError(format!("{line:?} failed: {finished}")))
-                }
-            }
+            Reloader::Command(line) => self.reload_by_command(line, expected).await,
         }
     }
 

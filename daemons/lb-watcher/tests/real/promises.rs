@@ -117,3 +117,23 @@ async fn an_instance_that_dies_without_a_word_fails_no_idempotent_request() {
         assert_eq!(balancer.get().instance(), "one");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_leave_one_generation_of_workers() {
+    // Old workers are sent away before nginx would do it; it must not take that for a crash and start them again.
+    let balancer = Balancer::start(&[]).await;
+    let workers = || {
+        let pid = read(&balancer.path("nginx.pid"));
+        let children = read(std::path::Path::new(&format!("/proc/{pid}/task/{pid}/children")));
+        children.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = workers();
+    assert!(!before.is_empty());
+    for n in 1..=20 {
+        let revision = balancer.put("1", &format!("127.0.0.1:{n}")).await;
+        balancer.wait_applied(revision).await;
+    }
+    let after = workers();
+    assert_eq!(after.len(), before.len(), "{before:?} {after:?}");
+    assert!(after.iter().all(|worker| !before.contains(worker)));
+}
