@@ -15,6 +15,8 @@ unitdir ?= /usr/lib/systemd/system
 generatordir ?= /usr/lib/systemd/system-generators
 polkitdir ?= /usr/share/polkit-1/rules.d
 catalogdir ?= /usr/lib/systemd/catalog
+sysusersdir ?= /usr/lib/sysusers.d
+templatedir ?= /usr/lib/convoy/templates
 exampledir ?= /usr/share/doc/convoy/examples
 
 RELEASE_TREE := target/release-tree
@@ -43,7 +45,8 @@ build:
 # Units name the programs in /usr/bin; they follow when bindir is another place.
 install:
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(generatordir) \
-	    $(DESTDIR)$(polkitdir) $(DESTDIR)$(catalogdir) $(DESTDIR)$(exampledir)
+	    $(DESTDIR)$(polkitdir) $(DESTDIR)$(catalogdir) $(DESTDIR)$(exampledir) \
+	    $(DESTDIR)$(sysusersdir) $(DESTDIR)$(templatedir)
 	install -m 0755 $(BINARIES:%=target/release/%) $(DESTDIR)$(bindir)/
 	install -m 0755 target/release/$(GENERATOR) $(DESTDIR)$(generatordir)/
 	for unit in units/*.service units/*.socket units/*.target; do \
@@ -57,6 +60,8 @@ install:
 	done
 	install -m 0644 packaging/usr/share/polkit-1/rules.d/*.rules $(DESTDIR)$(polkitdir)/
 	install -m 0644 packaging/usr/lib/systemd/catalog/*.catalog $(DESTDIR)$(catalogdir)/
+	install -m 0644 packaging/usr/lib/sysusers.d/*.conf $(DESTDIR)$(sysusersdir)/
+	install -m 0644 packaging/usr/lib/convoy/templates/*.j2 $(DESTDIR)$(templatedir)/
 	install -m 0644 units/examples/* $(DESTDIR)$(exampledir)/
 
 # Nothing in the tarball lies under /usr but the journal's catalog, which has no other place: see cloud-config.yaml.
@@ -65,6 +70,7 @@ release: build
 	$(MAKE) --no-print-directory install DESTDIR=$(RELEASE_TREE) bindir=/opt/convoy/bin \
 	    unitdir=/etc/systemd/system generatordir=/etc/systemd/system-generators \
 	    polkitdir=/etc/polkit-1/rules.d catalogdir=/usr/local/lib/systemd/catalog \
+	    sysusersdir=/etc/sysusers.d templatedir=/opt/convoy/templates \
 	    exampledir=/opt/convoy/examples > /dev/null
 	tar --sort=name --mtime=@0 --owner=root:0 --group=root:0 -C $(RELEASE_TREE) -czf $(RELEASE) .
 	@echo '$(RELEASE)'
