@@ -46,7 +46,8 @@ pub(crate) fn lock(state: &StateDir, what: &str) -> Result<Lock, ClusterError> {
 
 /// The base tree of all machines; built when the recipe changed.
 pub(crate) fn base_tree(state: &StateDir, reporter: &dyn Reporter) -> Result<PathBuf, ClusterError> {
-    let tree = state.cache().join(format!("base-{}", recipe_hash(&[BUILD, CUSTOMIZE, PACKAGES])));
+    let recipe: Vec<&str> = [BUILD, CUSTOMIZE].into_iter().chain(listed(PACKAGES)).collect();
+    let tree = state.cache().join(format!("base-{}", recipe_hash(&recipe)));
     if tree.is_dir() {
         return Ok(tree);
     }

@@ -50,7 +50,8 @@ impl Images {
 
 /// The images; built when their recipe changed.
 pub(crate) fn images(state: &StateDir, base: &Path, reporter: &dyn Reporter) -> Result<Images, ClusterError> {
-    let layer = state.cache().join(format!("layer-{}.tar", recipe_hash(&[BUILD, PACKAGES])));
+    let mut recipe: Vec<&str> = std::iter::once(BUILD).chain(listed(PACKAGES)).collect();
+    let layer = state.cache().join(format!("layer-{}.tar", recipe_hash(&recipe)));
     if !layer.is_file() {
         let title = "build the layer of the sample images (once)";
         step(reporter, title, || {
@@ -64,9 +65,8 @@ pub(crate) fn images(state: &StateDir, base: &Path, reporter: &dyn Reporter) -> 
             })
         })?;
     }
-    let mut parts = vec![BUILD, PACKAGES];
-    parts.extend(CONTEXT.iter().flat_map(|(path, text)| [*path, *text]));
-    let folder = state.cache().join(format!("images-{}", recipe_hash(&parts)));
+    recipe.extend(CONTEXT.iter().flat_map(|(path, text)| [*path, *text]));
+    let folder = state.cache().join(format!("images-{}", recipe_hash(&recipe)));
     if !folder.is_dir() {
         step(reporter, "build the sample images (once)", || {
             make(&folder, |partial| {
