@@ -39,6 +39,10 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn archive(&self) -> PathBuf {
         self.folder.join("archive")
     }
@@ -50,33 +54,39 @@ impl Images {
 
 /// The images; built when their recipe changed.
 pub(crate) fn images(state: &StateDir, base: &Path, reporter: &dyn Reporter) -> Result<Images, ClusterError> {
-    let mut recipe: Vec<&str> = std::iter::once(BUILD).chain(listed(PACKAGES)).collect();
+    let recipe: Vec<&str> = std::iter::once(BUILD).chain(listed(PACKAGES)).collect();
     let layer = state.cache().join(format!("layer-{}.tar", recipe_hash(&recipe)));
+    let context = CONTEXT.iter().flat_map(|(path, text)| [*path, *text]);
+    let whole: Vec<&str> = recipe.into_iter().chain(context).collect();
+    let folder = state.cache().join(format!("images-{}", recipe_hash(&whole)));
+    if folder.is_dir() {
+        return Ok(Images { folder });
+    }
     if !layer.is_file() {
-        let title = "build the layer of the sample images (once)";
-        step(reporter, title, || {
-            make(&layer, |partial| {
-                // mmdebstrap goes by the extension.
-                let archive = partial.with_extension("draft.tar");
-                let mut command = script(BUILD);
-                command.arg("essential").arg(&archive).args(listed(PACKAGES));
-                build(title, command, reporter)?;
-                fs::rename(&archive, partial).map_err(ClusterError::file("rename", &archive))
-            })
-        })?;
+        build_layer(&layer, reporter)?;
     }
-    recipe.extend(CONTEXT.iter().flat_map(|(path, text)| [*path, *text]));
-    let folder = state.cache().join(format!("images-{}", recipe_hash(&recipe)));
-    if !folder.is_dir() {
-        step(reporter, "build the sample images (once)", || {
-            make(&folder, |partial| {
-                let built = build_on_a_machine(state, base, &layer, &Images { folder: partial.to_owned() });
-                cleanup::remove(state, BUILDER)?;
-                built
-            })
-        })?;
-    }
+    step(reporter, "build the sample images (once)", || {
+        make(&folder, |partial| {
+            let built = build_on_a_machine(state, base, &layer, &Images { folder: partial.to_owned() });
+            cleanup::remove(state, BUILDER)?;
+            built
+        })
+    })?;
     Ok(Images { folder })
+}
+
+fn build_layer(layer: &Path, reporter: &dyn Reporter) -> Result<(), ClusterError> {
+    let title = "build the layer of the sample images (once)";
+    step(reporter, title, || {
+        make(layer, |partial| {
+            // mmdebstrap goes by the extension.
+            let archive = partial.with_extension("draft.tar");
+            let mut command = script(BUILD);
+            command.arg("essential").arg(&archive).args(listed(PACKAGES));
+            build(title, command, reporter)?;
+            fs::rename(&archive, partial).map_err(ClusterError::file("rename", &archive))
+        })
+    })
 }
 
 fn build_on_a_machine(

@@ -34,6 +34,7 @@ mod nspawn;
 mod options;
 mod possible;
 mod progress;
+mod prune;
 mod record;
 mod up;
 mod wait;

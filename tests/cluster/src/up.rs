@@ -20,6 +20,7 @@ use crate::nspawn::{self, IMAGES, SHARE};
 use crate::options::UpOptions;
 use crate::possible;
 use crate::progress::step;
+use crate::prune::keep_and_prune;
 use crate::record::{MachineRecord, Record};
 
 const RELEASE: &str = "convoy.tar.gz";
@@ -34,6 +35,7 @@ pub(crate) fn up(options: &UpOptions) -> Result<Cluster, ClusterError> {
         let _cache_lock = cache::lock(&options.state, "cache")?;
         let base = cache::base_tree(&options.state, reporter)?;
         let images = images::images(&options.state, &base, reporter)?;
+        keep_and_prune(&options.state, &[&base, images.folder()]);
         (base, images)
     };
     let dir = options.state.cluster(&options.name);
