@@ -44,10 +44,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The first word of the body, which is the name of the instance for the sample apps.
-    pub fn instance(&self) -> &str {
-        self.body.split_whitespace().next().unwrap_or("")
+    /// The name of the instance that answered: the sample app in a container says it in JSON, the one on loopback
+    /// as its first word.
+    pub fn instance(&self) -> String {
+        let words = || self.body.split_whitespace().next().unwrap_or("").to_owned();
+        let json = serde_json::from_str::<SampleAnswer>(&self.body);
+        json.map_or_else(|_| words(), |answer| answer.instance)
     }
+}
+
+#[derive(Deserialize)]
+struct SampleAnswer {
+    instance: String,
 }
 
 /// One connection that is kept between requests.
@@ -172,7 +180,7 @@ impl Report {
         self.requests += 1;
         let failure = match outcome {
             Ok(answer) if answer.status < 500 => {
-                *self.instances.entry(answer.instance().to_owned()).or_default() += 1;
+                *self.instances.entry(answer.instance()).or_default() += 1;
                 return;
             }
             Ok(answer) => format!("status {}: {}", answer.status, answer.body.trim()),

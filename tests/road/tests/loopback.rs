@@ -28,7 +28,13 @@ fn traffic(road: &Loopback) -> Result<Traffic> {
 }
 
 fn nothing_failed(report: &Report) -> Result<()> {
-    ensure!(report.failed == 0, "{} of {} requests failed: {:?}", report.failed, report.requests, report.failures);
+    ensure!(
+        report.failed == 0,
+        "{} of {} requests failed: {:?}",
+        report.failed,
+        report.requests,
+        report.failures
+    );
     Ok(())
 }
 

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             Scenario { name: "part_4_the_edge_turns_services_into_subdomains", prove: edge },
             Scenario { name: "the_apache_guide_works_with_its_own_key_and_check", prove: apache },
             Scenario { name: "daemons_tell_their_story", prove: story },
+            Scenario { name: "units_are_valid_and_daemons_are_confined", prove: units },
             Scenario {
                 name: "a_rolling_restart_of_all_instances_fails_no_request",
                 prove: rolling_instances,
@@ -167,6 +168,26 @@ fn story(stage: &Stage) -> Result<()> {
         explained.contains("Subject: Instance announced"),
         "journalctl -x explains nothing:\n{explained}"
     );
+    Ok(())
+}
+
+fn units(stage: &Stage) -> Result<()> {
+    let machine = stage.cluster.machine(EDGE);
+    machine.shell_ok(
+        "cd /etc/systemd/system && systemd-analyze verify --man=no registrar@.service registrar-bind@.service \
+         lb-watcher@.service nginx-lb-host@.service nginx-lb-container@.service nginx-lb-check@.service \
+         edge-router.socket edge-router.service convoy-setup.service convoy-etcd-gateway.service someapp@.service",
+    )?;
+    // An exposure of 2.0 or better; all daemons and what takes requests, the oneshots apart.
+    for (on, unit) in [
+        (1, "registrar@someapp-1.service"),
+        (1, "lb-watcher@someapp-1.service"),
+        (1, "nginx-lb@someapp-1.service"),
+        (EDGE, "edge-router.service"),
+    ] {
+        let words = ["systemd-analyze", "security", "--no-pager", "--threshold=20", unit];
+        stage.cluster.machine(on).exec_ok(&words).with_context(|| format!("{unit} is exposed"))?;
+    }
     Ok(())
 }
 
