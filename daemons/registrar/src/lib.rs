@@ -20,4 +20,8 @@ pub mod probe;
 pub mod registration;
 pub mod run;
 pub mod settings;
+mod standing;
 pub mod target;
+mod withdraw;
+
+pub use standing::Holding;

@@ -50,10 +50,10 @@ fn check(arguments: &Arguments) -> Result<()> {
     let instance = settings.instance_settings(&options)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "instance   {} ({})", settings.instance, settings.instance.app_unit())?;
-    writeln!(out, "announces  {:?}", settings.subject)?;
+    writeln!(out, "announces  {}", settings.subject)?;
     writeln!(out, "keys       {}", instance.keys.join(", "))?;
     writeln!(out, "check      {}", instance.check)?;
-    writeln!(out, "lease      {:?}", settings.ttl)?;
+    writeln!(out, "lease      {} s", settings.ttl.as_secs())?;
     writeln!(out, "etcd       {}", store.endpoints.join(", "))?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use convoy_health::Health;
 use convoy_keys::{InstanceRecord, InstanceState, RecordError, UnitInstance, instance_key};
 
+use crate::standing::Holding;
 use crate::target::Target;
 
 /// Who announces.
@@ -108,21 +109,6 @@ impl Registration {
     }
 }
 
-/// How the store stands to what was declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holding {
-    /// It is not there yet.
-    Pending(Option<String>),
-    /// It is there.
-    Held,
-    /// It is there, but can't be renewed at the moment.
-    AtRisk(String),
-    /// It has to be taken for gone.
-    Lost(String),
-    /// Another owner has this key.
-    Replaced(String),
-}
-
 /// The line that `systemctl status` shows. `obstacle` is why there is no target, `trouble` what the last failed
 /// check said.
 pub fn status_line(
@@ -164,5 +150,140 @@ pub fn status_line(
         Holding::Replaced(key) => {
             format!("not listed: {key} belongs to a newer owner; stop one of the two (see `journalctl -x`)")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convoy_keys::Endpoint;
+
+    use super::*;
+    use crate::options::{CHECK, Layer, Options, Source};
+    use crate::settings::{Machine, Settings};
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    fn registration() -> Registration {
+        Registration::new(Identity {
+            instance: UnitInstance::parse("someapp-1").unwrap(),
+            machine_id: "4f2d".into(),
+            invocation_id: "abc".into(),
+        })
+    }
+
+    fn target(address: &str, check: &str) -> Target {
+        let options = Options::new([Layer::new(
+            Source::CommandLine,
+            [("address", address.to_owned()), (CHECK.text, check.to_owned())],
+        )]);
+        let settings = Settings::resolve("someapp-1", &options, Machine::default()).unwrap();
+        Target::of_service(Endpoint::parse(address).unwrap(), &settings, &options).unwrap()
+    }
+
+    fn keys(registration: &Registration) -> Vec<String> {
+        let keys = registration.keys().unwrap();
+        keys.iter().map(|(key, value)| format!("{key} {}", String::from_utf8_lossy(value))).collect()
+    }
+
+    fn record(state: &str, since: u64) -> String {
+        format!(
+            "/convoy/instances/someapp/1 {{\"state\":\"{state}\",\"weight\":100,\"machine_id\":\"4f2d\",\
+             \"unit\":\"someapp@1.service\",\"invocation_id\":\"abc\",\"since\":{since}}}"
+        )
+    }
+
+    #[test]
+    fn the_record_tells_the_state_and_the_address_is_there_while_it_passes() {
+        let listed = "/services/someapp/upstream/1 10.0.0.7:80".to_owned();
+        let mut registration = registration();
+        assert_eq!(keys(&registration), Vec::<String>::new(), "nothing is known, nothing is said");
+
+        registration.set_target(Some(target("10.0.0.7:80", "tcp")), 5);
+        assert_eq!(keys(&registration), [record("starting", 5)]);
+        registration.set_health(Health::Passing, 7);
+        assert_eq!(keys(&registration), [record("passing", 7), listed.clone()]);
+        registration.set_health(Health::Passing, 8);
+        assert_eq!(keys(&registration), [record("passing", 7), listed.clone()], "no news, no other bytes");
+        registration.set_health(Health::Failing, 9);
+        assert_eq!(keys(&registration), [record("failing", 9)]);
+        registration.set_health(Health::Passing, 11);
+        assert_eq!(keys(&registration), [record("passing", 11), listed]);
+
+        registration.drain(12);
+        assert_eq!(keys(&registration), [record("draining", 12)]);
+        registration.set_target(None, 13);
+        assert_eq!(keys(&registration), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_address_has_to_prove_itself_again() {
+        let mut registration = registration();
+        registration.set_target(Some(target("10.0.0.7:80", "tcp")), 1);
+        registration.set_health(Health::Passing, 2);
+        registration.set_target(Some(target("10.0.0.7:80", "tcp")), 3);
+        assert!(registration.is_offered(), "the same again is no news");
+        registration.set_target(Some(target("10.0.0.7:81", "tcp")), 4);
+        assert!(!registration.is_offered());
+    }
+
+    #[test]
+    fn the_status_line_tells_the_story() {
+        let mut registration = registration();
+        let held = Holding::Held;
+        let line = |registration: &Registration, holding: &Holding, obstacle, trouble| {
+            status_line(registration, holding, obstacle, trouble, TTL)
+        };
+        assert_eq!(
+            line(&registration, &held, Some("there is no container someapp-1"), None),
+            "not listed: there is no container someapp-1"
+        );
+        registration.set_target(Some(target("10.0.0.7:80", "http:/healthz")), 1);
+        assert_eq!(
+            line(&registration, &held, None, Some("connection refused")),
+            "not listed yet: 10.0.0.7:80 has to pass its check http:/healthz first: connection refused"
+        );
+        registration.set_health(Health::Failing, 2);
+        assert_eq!(
+            line(&registration, &held, None, Some("status 503")),
+            "not listed: 10.0.0.7:80 fails its check http:/healthz: status 503"
+        );
+        registration.set_health(Health::Passing, 3);
+        for (holding, trouble, told) in [
+            (
+                Holding::Held,
+                None,
+                "listed 10.0.0.7:80 as /services/someapp/upstream/1, lease 30 s, check http:/healthz ok 2 times in \
+                 a row and since",
+            ),
+            (
+                Holding::Held,
+                Some("too late"),
+                "listed 10.0.0.7:80 as /services/someapp/upstream/1, lease 30 s, check http:/healthz failed just \
+                 now: too late",
+            ),
+            (Holding::Pending(None), None, "listing 10.0.0.7:80 as /services/someapp/upstream/1"),
+            (
+                Holding::Pending(Some("no leader".into())),
+                None,
+                "10.0.0.7:80 is well, but not listed yet: no leader",
+            ),
+            (
+                Holding::AtRisk("no answer".into()),
+                None,
+                "listed 10.0.0.7:80 as /services/someapp/upstream/1, but the lease can't be renewed at the moment: \
+                 no answer",
+            ),
+            (Holding::Lost("expired".into()), None, "10.0.0.7:80 is well, but its lease ran out: expired"),
+            (
+                Holding::Replaced("/services/someapp/upstream/1".into()),
+                None,
+                "not listed: /services/someapp/upstream/1 belongs to a newer owner; stop one of the two (see \
+                 `journalctl -x`)",
+            ),
+        ] {
+            assert_eq!(line(&registration, &holding, None, trouble), told);
+        }
+        registration.set_target(Some(target("10.0.0.7:80", "none")), 4);
+        assert!(line(&registration, &held, None, None).ends_with("lease 30 s, not checked"));
     }
 }

@@ -6,26 +6,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use convoy_health::Health;
 use convoy_service::{Notifier, Shutdown, Watchdog, message};
-use convoy_store::{LeaseSettings, Ownership, OwnershipStatus, Store};
+use convoy_store::{LeaseSettings, Ownership, Store};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::checker::Checker;
-use crate::drain::{Drained, wait_for_readers};
 use crate::engine::Lookup;
 use crate::locate::{Sighting, View, follow};
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::registration::{Holding, Identity, Registration, status_line};
+use crate::registration::{Identity, Registration, status_line};
 use crate::settings::{Ready, Settings, Subject};
+use crate::standing::{Holding, Standing};
 use crate::target::{HealthSource, Target};
+use crate::withdraw::{WITHDRAWAL, withdraw};
 
 /// The loop comes by at least this often: beats the watchdog, and asks for more time while starting.
 const TICK: Duration = Duration::from_secs(5);
 /// How much more time a start or a stop asks for.
-const MORE_TIME: Duration = Duration::from_secs(30);
-/// How long a stop waits for the store to take the withdrawal. After that the time to live has to do it.
-const WITHDRAWAL: Duration = Duration::from_secs(3);
+pub(crate) const MORE_TIME: Duration = Duration::from_secs(30);
 
 /// What the loop works with.
 #[derive(Debug)]
@@ -74,9 +73,15 @@ pub async fn run(inputs: Inputs, mut shutdown: Shutdown) -> anyhow::Result<()> {
                 daemon.take_view(seen);
             }
             () = check_changed(&mut daemon.checker) => daemon.take_report(),
+            outcome = daemon.ownership.applied(), if !daemon.standing.is_settled() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "the announcement is not in the store as declared");
+                }
+                daemon.standing.settle();
+            }
             Ok(()) = status.changed() => {
                 let now = status.borrow_and_update().clone();
-                daemon.take_status(now);
+                daemon.standing.take(now, &daemon.inputs.metrics);
             }
             () = sleep(tick) => daemon.come_by().await,
         }
@@ -85,7 +90,9 @@ pub async fn run(inputs: Inputs, mut shutdown: Shutdown) -> anyhow::Result<()> {
     if let Some(following) = following {
         following.abort();
     }
-    daemon.stop(shutdown).await;
+    daemon.checker = None;
+    let Daemon { inputs, ownership, registration, listed, .. } = daemon;
+    withdraw(&inputs, registration, ownership, listed, shutdown).await;
     Ok(())
 }
 
@@ -102,9 +109,7 @@ struct Daemon {
     registration: Registration,
     checker: Option<Checker>,
     declared: BTreeMap<String, Vec<u8>>,
-    holding: Holding,
-    /// The lease, for messages.
-    lease: Option<i64>,
+    standing: Standing,
     /// Whether the instance was listed when it was last looked.
     listed: bool,
     ready: bool,
@@ -128,8 +133,7 @@ impl Daemon {
             inputs,
             checker: None,
             declared: BTreeMap::new(),
-            holding: Holding::Pending(None),
-            lease: None,
+            standing: Standing::new(),
             listed: false,
             ready: false,
             obstacle: None,
@@ -143,20 +147,23 @@ impl Daemon {
         let keys = self.registration.keys().context("the instance's record can't be written")?;
         if keys != self.declared {
             self.declared.clone_from(&keys);
-            self.holding = Holding::Pending(None);
+            self.standing.unsettle();
             self.inputs.metrics.announcements.inc();
             self.ownership.declare(keys);
         }
-        let listed =
-            self.registration.is_offered() && matches!(self.holding, Holding::Held | Holding::AtRisk(_));
-        self.tell_listing(listed);
+        let holding = self.standing.holding();
+        let listed = self.registration.is_offered() && matches!(holding, Holding::Held | Holding::AtRisk(_));
         let status = status_line(
             &self.registration,
-            &self.holding,
+            &holding,
             self.obstacle.as_deref(),
             self.trouble.as_deref(),
             self.inputs.settings.ttl,
         );
+        // Between a change and its arrival in the store the listing is not news either way.
+        if !matches!(holding, Holding::Pending(_)) {
+            self.tell_listing(listed);
+        }
         let watched = self.inputs.settings.ready == Ready::Watching;
         if !self.ready && (listed || watched) {
             self.ready = true;
@@ -169,9 +176,7 @@ impl Daemon {
     }
 
     fn tell_listing(&mut self, listed: bool) {
-        // Between a change and its arrival in the store the listing is not news either way.
-        let settled = !matches!(self.holding, Holding::Pending(_));
-        if listed == self.listed || !settled {
+        if listed == self.listed {
             return;
         }
         self.listed = listed;
@@ -183,7 +188,7 @@ impl Daemon {
                 app_instance = instance,
                 address = %target.endpoint,
                 key = target.settings.keys.join(" "),
-                lease = format!("{:x}", self.lease.unwrap_or_default()),
+                lease = self.standing.lease(),
                 ttl_seconds = self.inputs.settings.ttl.as_secs(),
                 "listed {} as {}",
                 target.endpoint,
@@ -312,56 +317,17 @@ impl Daemon {
         self.inputs.metrics.health_changes.inc();
     }
 
-    /// The store said how things stand.
-    fn take_status(&mut self, status: OwnershipStatus) {
-        let was_out = is_out(&self.holding);
-        self.holding = match status {
-            OwnershipStatus::Pending { error } => Holding::Pending(error),
-            OwnershipStatus::Held { lease, .. } => {
-                self.lease = Some(lease);
-                Holding::Held
-            }
-            OwnershipStatus::AtRisk { error, .. } => Holding::AtRisk(error),
-            OwnershipStatus::Lost { error } => Holding::Lost(error),
-            OwnershipStatus::Replaced { key, lease } => {
-                if self.holding != Holding::Replaced(key.clone()) {
-                    tracing::error!(
-                        MESSAGE_ID = message::REGISTRATION_REPLACED,
-                        key,
-                        lease = format!("{lease:x}"),
-                        "another owner announced {key}, and the newest one wins"
-                    );
-                }
-                Holding::Replaced(key)
-            }
-        };
-        match &self.holding {
-            Holding::Pending(Some(error)) | Holding::AtRisk(error) | Holding::Lost(error) if !was_out => {
-                self.inputs.metrics.store_outages.inc();
-                tracing::warn!(
-                    MESSAGE_ID = message::STORE_UNREACHABLE,
-                    error,
-                    "the store can't be reached; checks go on: {error}"
-                );
-            }
-            Holding::Held if was_out => {
-                tracing::info!(MESSAGE_ID = message::STORE_BACK, "the store holds the announcement again");
-            }
-            _ => {}
-        }
-    }
-
     /// What has to be done now and then without news.
     async fn come_by(&mut self) {
         if !self.ready {
             self.inputs.notifier.extend_timeout(MORE_TIME);
         }
         // The newer owner may be gone: then the key is ours again. Looking costs the store no write.
-        if let Holding::Replaced(key) = &self.holding
-            && let Ok(None) = self.inputs.store.get(key).await
+        if let Holding::Replaced(key) = self.standing.holding()
+            && let Ok(None) = self.inputs.store.get(&key).await
         {
             let mut without = self.declared.clone();
-            without.remove(key);
+            without.remove(&key);
             self.ownership.declare(without);
             // Not applied in time means that it is told again at the next round.
             if let Ok(Ok(_)) = timeout(WITHDRAWAL, self.ownership.applied()).await {
@@ -369,75 +335,9 @@ impl Daemon {
             }
         }
     }
-
-    /// Takes the instance off the list, waits until every reader has noticed, and lets the lease go.
-    async fn stop(mut self, mut shutdown: Shutdown) {
-        let limit = self.inputs.settings.drain;
-        self.inputs.notifier.stopping("withdrawing the instance");
-        self.inputs.notifier.extend_timeout(limit + MORE_TIME);
-        self.checker = None;
-        if self.registration.is_offered() && self.listed {
-            tokio::select! {
-                () = self.drain(limit) => {}
-                // A second signal: somebody is in a hurry.
-                () = shutdown.wait() => tracing::warn!("told to stop again; the drain is cut short"),
-            }
-        }
-        let instance = self.inputs.settings.instance.to_string();
-        match self.ownership.release(WITHDRAWAL).await {
-            Ok(()) => tracing::info!(
-                MESSAGE_ID = message::WITHDRAWN,
-                app_instance = instance,
-                reason = "stop",
-                "the instance is withdrawn"
-            ),
-            Err(error) => tracing::warn!(
-                %error,
-                app_instance = instance,
-                ttl_seconds = self.inputs.settings.ttl.as_secs(),
-                "the lease could not be revoked; the keys go when it runs out"
-            ),
-        }
-        self.inputs.metrics.listed.set(0);
-    }
-
-    async fn drain(&mut self, limit: Duration) {
-        self.registration.drain(now());
-        let Ok(keys) = self.registration.keys() else { return };
-        self.ownership.declare(keys);
-        let revision = match timeout(WITHDRAWAL, self.ownership.applied()).await {
-            Ok(Ok(revision)) => revision,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the store does not take the withdrawal; stopping without a drain");
-                return;
-            }
-            Err(_) => {
-                tracing::warn!("the store does not answer; stopping without a drain");
-                return;
-            }
-        };
-        self.inputs.notifier.status("draining: waiting until every load balancer has taken the instance off");
-        let app = &self.inputs.settings.instance.app;
-        match wait_for_readers(&self.inputs.store, app, revision, limit).await {
-            Drained::Proved { readers } => {
-                tracing::info!(readers, %revision, "drained: {readers} readers serve without the instance");
-            }
-            Drained::TimedOut { behind } => {
-                let behind = behind.into_iter().collect::<Vec<_>>().join(" ");
-                tracing::warn!(
-                    behind,
-                    %revision,
-                    "stopping although these did not say in time that they serve without the instance: {behind}"
-                );
-            }
-        }
-    }
 }
 
-fn is_out(holding: &Holding) -> bool {
-    matches!(holding, Holding::Pending(Some(_)) | Holding::AtRisk(_) | Holding::Lost(_))
-}
-
-fn now() -> u64 {
+/// Seconds since the epoch.
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

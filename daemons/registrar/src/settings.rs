@@ -1,5 +1,6 @@
 //! Options turned into types: what is fixed for the registrar's life, and what each look at the container decides.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -78,6 +79,23 @@ pub enum Subject {
     },
     /// A plain service at a given address.
     Service(Endpoint),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, engine, address) = match self {
+            Self::Service(endpoint) => return write!(formatter, "the service at {endpoint}"),
+            Self::Container { name, engine, address } => (name, engine, address),
+        };
+        write!(formatter, "container {name}")?;
+        if let EngineChoice::Socket(path) = engine {
+            write!(formatter, " of the engine at {}", path.display())?;
+        }
+        match address {
+            Some(endpoint) => write!(formatter, ", reached at {endpoint}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Which container engine.
