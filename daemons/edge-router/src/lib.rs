@@ -7,6 +7,7 @@
 mod access_log;
 pub mod check;
 pub mod cli;
+mod files;
 mod follower;
 mod metrics;
 mod report;

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::access_log::Logs;
+use crate::files;
 use crate::follower::{Follower, Source};
 use crate::metrics::{self, Gauges};
 use crate::report;
@@ -31,6 +32,8 @@ const FIRST_LISTING: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
 /// How often the status is renewed when only the number of connections changed.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// And at most, when routes change quickly: each time systemd tells its own listeners.
+const STATUS_PAUSE: Duration = Duration::from_millis(250);
 /// A worker that gave no sign of life for so long hangs.
 const WORKER_SILENCE: Duration = Duration::from_secs(10);
 /// How long an app without targets stays known.
@@ -48,6 +51,7 @@ pub async fn run(settings: Settings, listeners: Vec<TcpListener>) -> anyhow::Res
     let mut feed = store.follow(&[services_prefix()]);
     let mut follower = Follower::new();
     notifier.status("waiting for the store");
+    files::allow(settings.proxy.max_connections);
     if settings.domains.is_empty() {
         tracing::warn!(
             "no domains are set, so apps are found by their bare names only; set [edge-router] domains"
@@ -67,8 +71,17 @@ pub async fn run(settings: Settings, listeners: Vec<TcpListener>) -> anyhow::Res
     if let Some(folder) = &settings.runtime_dir {
         metrics::serve(folder, proxy.metrics(), Arc::clone(&gauges));
     }
-    let mut router =
-        Router { follower, proxy, gauges, settings, notifier, unsaved: true, saving: None, told: None };
+    let mut router = Router {
+        follower,
+        proxy,
+        gauges,
+        settings,
+        notifier,
+        unsaved: true,
+        saving: None,
+        untold: false,
+        told: None,
+    };
     router.begin();
     router.work(&mut feed, &mut shutdown).await;
     drop(feed);
@@ -128,6 +141,8 @@ struct Router {
     /// The table on disk is not the one that is served.
     unsaved: bool,
     saving: Option<JoinHandle<()>>,
+    /// Something changed since the status was told.
+    untold: bool,
     told: Option<(Instant, String)>,
 }
 
@@ -211,7 +226,7 @@ impl Router {
         report::status(&self.follower, self.proxy.open_connections(), unix_time())
     }
 
-    fn tell_status(&mut self, at_once: bool) {
+    fn tell_status(&mut self, changed: bool) {
         let (routes, gauges) = (&self.follower.routes, &self.gauges);
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         gauges.services.store(number(routes.service_count()), Relaxed);
@@ -220,8 +235,10 @@ impl Router {
         gauges.store_up.store(i64::from(self.follower.away().is_none()), Relaxed);
         gauges.connections.store(number(self.proxy.open_connections()), Relaxed);
         gauges.skipped.store(routes.skipped(), Relaxed);
-        let due = self.told.as_ref().is_none_or(|(at, _)| at.elapsed() >= STATUS_EVERY);
-        if at_once || due {
+        self.untold |= changed;
+        let pause = if self.untold { STATUS_PAUSE } else { STATUS_EVERY };
+        if self.told.as_ref().is_none_or(|(at, _)| at.elapsed() >= pause) {
+            self.untold = false;
             let status = self.status();
             if self.told.as_ref().is_none_or(|(_, told)| *told != status) {
                 self.notifier.status(&status);

@@ -92,6 +92,13 @@ impl RequestLog for Log {
     }
 }
 
+impl Drop for Log {
+    /// Requests that are cut off at the very end are logged, too.
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
@@ -132,6 +139,9 @@ mod tests {
         assert_eq!(entries.len(), 2);
         assert!(entries[0].contains("a/1 ") && entries[1].contains("a/2 "), "{entries:?}");
         assert!(receiver.try_recv().is_err(), "nothing is handed over twice");
+        log.record(&record("/3"));
+        drop(log);
+        assert_eq!(receiver.try_recv().unwrap().entries().count(), 1, "the rest goes at the end");
     }
 
     #[test]
