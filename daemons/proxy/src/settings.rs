@@ -75,7 +75,7 @@ impl Default for Settings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             max_connections: 20_000,
             trusted: Vec::new(),
-            idle_per_target: 256,
+            idle_per_target: 1024,
             timeouts: Timeouts::default(),
             ejection: EjectionPolicy::default(),
         }

@@ -13,5 +13,6 @@ mod failures;
 mod forwarding;
 mod hostile;
 mod limits;
+mod rolling;
 mod support;
 mod upgrades;
