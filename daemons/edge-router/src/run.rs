@@ -13,7 +13,7 @@ use convoy_keys::{AppName, services_prefix};
 use convoy_proxy::Proxy;
 use convoy_routing::Table;
 use convoy_service::{Notifier, Shutdown, Watchdog};
-use convoy_store::{Feed, FeedEvent, Store, StoreSettings};
+use convoy_store::{CautiousFeed, FeedEvent, OUTAGE_GRACE, Store, StoreSettings};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -44,14 +44,14 @@ const EVENTS_AT_ONCE: usize = 1000;
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
 /// Runs until a signal to stop.
-pub async fn run(settings: Settings, listeners: Vec<TcpListener>) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, listeners: Vec<TcpListener>) -> anyhow::Result<()> {
+    bound_connections(&mut settings);
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
     let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
-    let mut feed = store.follow(&[services_prefix()]);
+    let mut feed = store.follow(&[services_prefix()]).cautious(OUTAGE_GRACE);
     let mut follower = Follower::new();
     notifier.status("waiting for the store");
-    files::allow(settings.proxy.max_connections);
     if settings.domains.is_empty() {
         tracing::warn!(
             "no domains are set, so apps are found by their bare names only; set [edge-router] domains"
@@ -94,8 +94,26 @@ pub async fn run(settings: Settings, listeners: Vec<TcpListener>) -> anyhow::Res
     Ok(())
 }
 
+/// More connections than there is room for would end in failures that a limit answers with 503.
+fn bound_connections(settings: &mut Settings) {
+    let (room, limit) = (files::room_for_clients(), &mut settings.proxy.max_connections);
+    if room < *limit && settings.max_connections_given {
+        tracing::warn!(
+            MAX_CONNECTIONS = *limit,
+            ROOM = room,
+            "fewer files may be open than max_connections needs; raise LimitNOFILE= or lower it to {room}"
+        );
+    }
+    *limit = room.min(*limit);
+}
+
 /// Waits for the store, and takes the table of an earlier run when it doesn't answer.
-async fn first_table(follower: &mut Follower, feed: &mut Feed, settings: &Settings, notifier: &Notifier) {
+async fn first_table(
+    follower: &mut Follower,
+    feed: &mut CautiousFeed,
+    settings: &Settings,
+    notifier: &Notifier,
+) {
     let deadline = Instant::now() + FIRST_LISTING;
     let mut saved = settings.state_dir.as_deref().and_then(|folder| match Saved::read(folder) {
         Ok(saved) => saved,
@@ -160,7 +178,7 @@ impl Router {
         self.look();
     }
 
-    async fn work(&mut self, feed: &mut Feed, shutdown: &mut Shutdown) {
+    async fn work(&mut self, feed: &mut CautiousFeed, shutdown: &mut Shutdown) {
         let mut watchdog = Watchdog::start(&self.notifier);
         let mut tick = interval(watchdog.interval().map_or(TICK, |limit| limit.min(TICK)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -178,7 +196,7 @@ impl Router {
     }
 
     /// Takes the event and all others that are there, then publishes one table for them.
-    fn follow(&mut self, event: &FeedEvent, feed: &mut Feed) {
+    fn follow(&mut self, event: &FeedEvent, feed: &mut CautiousFeed) {
         let now = unix_time();
         let mut changed = self.follower.take(event, now);
         for _ in 0..EVENTS_AT_ONCE {

@@ -98,6 +98,8 @@ pub struct Settings {
     pub runtime_dir: Option<PathBuf>,
     /// What the data path is told.
     pub proxy: convoy_proxy::Settings,
+    /// Somebody wrote the number of connections; otherwise it is what there is room for, up to the default.
+    pub max_connections_given: bool,
     /// How long an end may take.
     pub drain: DrainLimits,
 }
@@ -128,6 +130,7 @@ impl Settings {
             },
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
             runtime_dir: variable("RUNTIME_DIRECTORY").map(PathBuf::from),
+            max_connections_given: fragment.max_connections.is_some(),
             drain: drain(&fragment),
             proxy: proxy(threads, fragment)?,
         })
