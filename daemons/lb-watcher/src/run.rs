@@ -7,7 +7,7 @@ use anyhow::Context;
 use convoy_config::{SearchPath, etcd_inputs};
 use convoy_keys::upstream_prefix;
 use convoy_service::{Notifier, Reload, Shutdown, Watchdog};
-use convoy_store::{Feed, Store, StoreSettings};
+use convoy_store::{CautiousFeed, OUTAGE_GRACE, Store, StoreSettings};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::bootstrap::bootstrap;
@@ -29,7 +29,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         None => bootstrap(&settings, Kind::Host).await?,
     };
     let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
-    let mut feed = store.follow(&[&upstream_prefix(&settings.app)]);
+    let mut feed = store.follow(&[&upstream_prefix(&settings.app)]).cautious(OUTAGE_GRACE);
     let mut watcher = Watcher::new(settings, record, &store, notifier.clone())?;
     watcher.serve_metrics(std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from));
     let worked = work(&mut watcher, &notifier, &mut feed, &mut shutdown, &mut hangup).await;
@@ -41,7 +41,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 async fn work(
     watcher: &mut Watcher,
     notifier: &Notifier,
-    feed: &mut Feed,
+    feed: &mut CautiousFeed,
     shutdown: &mut Shutdown,
     hangup: &mut Reload,
 ) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 //!   time; a failing endpoint is left for the next one.
 //! - [`Feed`]: the whole state under some prefixes, then every change, in order, with nothing missed. A feed
 //!   outlives every outage; it says when its picture is old ([`FeedEvent::Stale`]) and lists again after any doubt.
+//! - [`CautiousFeed`]: the same for those who serve by it: what vanishes with an outage is held back for a while.
 //! - [`Mirror`]: the state a feed describes, kept in memory.
 //! - [`Ownership`]: keys under one lease. Kept alive without writes, restored after a loss, let go when a newer
 //!   owner took them, removed at once by [`Ownership::release`].
@@ -30,7 +31,7 @@ mod wire;
 
 pub use entry::{Change, Entry, Revision, Snapshot};
 pub use error::{ErrorKind, StoreError};
-pub use feed::{Feed, FeedEvent};
+pub use feed::{CautiousFeed, Feed, FeedEvent, OUTAGE_GRACE};
 pub use mirror::Mirror;
 pub use ownership::{LeaseSettings, Ownership, OwnershipStatus};
 pub use settings::{StoreSettings, TlsSettings};

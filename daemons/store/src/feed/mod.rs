@@ -1,5 +1,6 @@
 //! Feeds: the state under some prefixes, then every change to it.
 
+mod cautious;
 mod message;
 mod position;
 mod silence;
@@ -8,6 +9,7 @@ mod supervisor;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{Change, Revision, Snapshot, Store};
+pub use cautious::{CautiousFeed, OUTAGE_GRACE};
 use supervisor::Supervisor;
 
 /// Events that may wait for their reader. Above that etcd has to hold them back, which it does.
