@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_secs(1);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// And at most, when routes change quickly: each time systemd tells its own listeners.
 const STATUS_PAUSE: Duration = Duration::from_millis(250);
+/// How often it is said that entries of the access log were dropped.
+const DROPPED_EVERY: Duration = Duration::from_secs(10);
 /// A worker that gave no sign of life for so long hangs.
 const WORKER_SILENCE: Duration = Duration::from_secs(10);
 /// How long an app without targets stays known.
@@ -79,6 +81,7 @@ pub async fn run(mut settings: Settings, listeners: Vec<TcpListener>) -> anyhow:
         notifier,
         unsaved: true,
         saving: None,
+        dropped: (0, Instant::now()),
         untold: false,
         told: None,
     };
@@ -159,6 +162,8 @@ struct Router {
     /// The table on disk is not the one that is served.
     unsaved: bool,
     saving: Option<JoinHandle<()>>,
+    /// Entries of the access log that were reported as dropped, and when.
+    dropped: (u64, Instant),
     /// Something changed since the status was told.
     untold: bool,
     told: Option<(Instant, String)>,
@@ -222,6 +227,7 @@ impl Router {
             let table = self.proxy.table().next(&self.follower.routes, self.follower.revision);
             self.proxy.publish(table);
         }
+        self.tell_dropped();
         // What comes from the store is kept; what comes from the file is there already.
         if self.unsaved && self.follower.source == Source::Store {
             self.save(now);
@@ -238,6 +244,18 @@ impl Router {
         self.unsaved = false;
         let saved = Saved::of(&self.follower.routes, self.follower.revision, now);
         self.saving = Some(tokio::task::spawn_blocking(move || write(&saved, &folder)));
+    }
+
+    fn tell_dropped(&mut self) {
+        let (told, at) = self.dropped;
+        let dropped = self.gauges.log_dropped.load(Relaxed);
+        if dropped > told && at.elapsed() >= DROPPED_EVERY {
+            tracing::warn!(
+                DROPPED = dropped - told,
+                "the journal does not keep up; entries of the access log were dropped"
+            );
+            self.dropped = (dropped, Instant::now());
+        }
     }
 
     fn status(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, Door, Keys, eventually, target, until_answer};
+use crate::support::{Client, Door, Keys, target, until_answer};
 
 #[test]
 fn a_change_of_a_key_routes_the_next_requests() {
@@ -27,7 +27,7 @@ fn a_change_of_a_key_routes_the_next_requests() {
     until_answer(&mut client, "a", (503, "no-target"));
     keys.put("a/upstream/1", &one);
     until_answer(&mut client, "a", (200, "one"));
-    assert!(router.log().contains("a has 0 load balancers and 1 instances"), "{}", router.log());
+    router.wait_for_log("a has 0 load balancers and 1 instances");
 }
 
 #[test]
@@ -51,8 +51,7 @@ fn an_unusable_value_is_skipped_told_and_counted_and_harms_nobody() {
         assert_eq!(client.get("a"), (200, "good".to_owned()));
     }
     assert_eq!(door.metric("edge_router_skipped_values_total"), "4");
-    let log = router.log();
-    assert!(log.contains("the key /services/a/upstream/3 is unusable and is skipped"), "{log}");
+    router.wait_for_log("the key /services/a/upstream/3 is unusable and is skipped");
     keys.put("a/upstream/1", &"nonsense");
     until_answer(&mut client, "a", (503, "no-target"));
     keys.put("a/upstream/1", &good);
@@ -74,11 +73,11 @@ fn a_store_that_hangs_stops_changes_and_nothing_else() {
         assert_eq!(client.get("a"), (200, "one".to_owned()));
     }
     assert_eq!(door.metric("edge_router_store_up"), "0");
-    assert!(router.log().contains("the store can't be reached; requests are routed as before"));
+    router.wait_for_log("the store can't be reached; requests are routed as before");
     keys.etcd.member(0).thaw().unwrap();
     keys.put("a/lb/1", &two);
     until_answer(&mut client, "a", (200, "two"));
-    eventually("it is said that the store is back", || router.log().contains("the store answers again"));
+    router.wait_for_log("the store answers again");
 }
 
 #[test]
@@ -101,13 +100,13 @@ fn it_starts_without_a_store_from_the_last_table() {
     let mut client = Client::new(door.address);
     assert_eq!(client.get("a"), (200, "one".to_owned()));
     assert_eq!(client.get("gone").0, 503, "what had no targets is still known");
-    assert!(second.log().contains("the table of an earlier run"), "{}", second.log());
+    second.wait_for_log("the table of an earlier run");
 
     // What is on disk may be damaged: then it waits for the store, and doesn't fall over.
     assert!(second.stop().0.success());
     std::fs::write(door.folder.path().join("table.json"), "{\"format\":1").unwrap();
     let third = door.open(&keys.endpoints());
     door.wait_for("waiting for the store: ");
-    assert!(third.log().contains("is of no use"), "{}", third.log());
+    third.wait_for_log("is of no use");
     assert!(third.stop().0.success(), "it can be stopped while it waits");
 }

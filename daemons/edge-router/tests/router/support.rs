@@ -97,6 +97,7 @@ impl Door {
 pub(crate) struct Router {
     child: Child,
     log: Arc<Mutex<String>>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Router {
@@ -104,17 +105,22 @@ impl Router {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (mut lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut line = String::new();
             while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
                 kept.lock().unwrap().push_str(&std::mem::take(&mut line));
             }
         });
-        Self { child, log }
+        Self { child, log, reader: Some(reader) }
     }
 
-    pub(crate) fn log(&self) -> String {
+    fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line with this text; the thread that reads them may be a moment behind.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        eventually(text, || self.log().contains(text));
     }
 
     pub(crate) fn terminate(&self) {
@@ -126,6 +132,7 @@ impl Router {
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.terminate();
         let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
         (status, self.log())
     }
 }
