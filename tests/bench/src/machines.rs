@@ -42,9 +42,9 @@ fn kills(stage: &Stage) -> Result<()> {
     for _ in 0..KILLS {
         // Both sidekicks side by side at the same container, so that both see the same kill.
         let machine = stage.cluster.machine(1);
+        stage.wait_for_keys(1, "/services/someapp/upstream/", &["1"], SOON)?;
         stage.start(1, "bash-sidekick@1.service")?;
         stage.wait_for_keys(1, "/peer/someapp/upstream/", &["1"], SOON)?;
-        stage.wait_for_keys(1, "/services/someapp/upstream/", &["1"], SOON)?;
         let id = machine.exec_ok(&["docker", "inspect", "-f", "{{.State.Pid}}", "someapp-1"])?.stdout;
         let gone = watch_deletes(stage)?;
         let killed = Instant::now();
