@@ -52,11 +52,9 @@ fn changes(runtime: &Runtime, store: &Store, mut road: Loopback) -> Result<()> {
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/watch-reload.sh"));
     command.args([&road.endpoints(), "/peer/upstream/", &address.to_string()]).arg(&folder);
     put("/peer/upstream/1", &pair.addresses[0])?;
-    let script = Process::start("peer", road.folder(), command)?;
+    let script = Process::start("peer", road.folder(), &command)?;
     let target = Target { address, host: "peer".to_owned(), path: "/".to_owned() };
     let peer = pair.measure(CALM, &target, |to| Ok(put("/peer/upstream/1", to)?));
-    let stopped = Command::new("pkill").args(["-P", &script.id().to_string()]).status();
-    stopped.context("pkill can't be run")?;
     drop(script);
     let peer = peer?;
 
@@ -82,7 +80,7 @@ impl Pair {
             let address = free_address()?;
             let mut command = Command::new(program("sample-app")?);
             command.args(["--listen", &address.to_string(), "--name", name]);
-            let app = Process::start(name, road.folder(), command)?;
+            let app = Process::start(name, road.folder(), &command)?;
             let target = Target { address, host: name.to_owned(), path: "/".to_owned() };
             wait_until("the sample app", SOON, || Ok(Client::default().get(&target)?.status == 200))?;
             Ok((address.to_string(), app))

@@ -105,11 +105,11 @@ impl Loopback {
         let address = free_address()?;
         let mut app = Command::new(program("sample-app")?);
         app.args(["--listen", &address.to_string(), "--name", &name]);
-        let app = Process::start(&name, self.folder(), app)?;
+        let app = Process::start(&name, self.folder(), &app)?;
         let mut registrar = self.daemon("registrar")?;
         registrar.args(["--instance", &name, "--address", &address.to_string()]);
         registrar.args(["--check", "http:/", "--interval", "1s", "--ttl", "10s"]);
-        let registrar = Process::start(&format!("registrar-{number}"), self.folder(), registrar)?;
+        let registrar = Process::start(&format!("registrar-{number}"), self.folder(), &registrar)?;
         self.instances.insert(number, Instance { registrar, app, address });
         let key = format!("/services/{APP}/upstream/{number}");
         self.wait_for_key(&key, &address.to_string())
@@ -136,7 +136,7 @@ impl Loopback {
         let instance = format!("{APP}-{number}");
         let mut bootstrap = self.daemon("lb-watcher")?;
         bootstrap.arg("bootstrap").args(balancer_arguments(&instance, &state, address));
-        let mut bootstrap = Process::start(&format!("bootstrap-{number}"), self.folder(), bootstrap)?;
+        let mut bootstrap = Process::start(&format!("bootstrap-{number}"), self.folder(), &bootstrap)?;
         anyhow::ensure!(
             bootstrap.wait(START)?.success(),
             "lb-watcher bootstrap failed:\n{}",
@@ -146,11 +146,11 @@ impl Loopback {
         let configuration = state.join("nginx.conf");
         let mut nginx = Command::new("nginx");
         nginx.arg("-c").arg(&configuration);
-        let nginx = Process::start(&format!("nginx-{number}"), self.folder(), nginx)?;
+        let nginx = Process::start(&format!("nginx-{number}"), self.folder(), &nginx)?;
         let mut watcher = self.daemon("lb-watcher")?;
         watcher.arg("run").args(balancer_arguments(&instance, &state, address));
         watcher.arg("--reload-command").arg(format!("nginx -c {} -s reload", configuration.display()));
-        let watcher = Process::start(&format!("lb-watcher-{number}"), self.folder(), watcher)?;
+        let watcher = Process::start(&format!("lb-watcher-{number}"), self.folder(), &watcher)?;
         self.balancers.insert(number, Balancer { watcher, nginx, address });
         let key = format!("/services/{APP}/lb/{number}");
         self.wait_for_key(&key, &address.to_string())
@@ -160,7 +160,7 @@ impl Loopback {
     pub fn start_edge(&mut self) -> Result<()> {
         let mut edge = self.daemon("edge-router")?;
         edge.args(["--listen", &format!("http={}", self.edge_address)]).env("EDGE_ROUTER_DOMAINS", DOMAIN);
-        self.edge = Some(Process::start("edge-router", self.folder(), edge)?);
+        self.edge = Some(Process::start("edge-router", self.folder(), &edge)?);
         let target = self.target();
         wait_until("an answer through the edge router", START, || {
             Ok(Client::default().get(&target)?.status == 200)

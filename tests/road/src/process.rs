@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How often a condition is looked at while waiting for it.
 const LOOK: Duration = Duration::from_millis(5);
@@ -23,13 +24,14 @@ pub struct Process {
 
 impl Process {
     /// Starts the command with standard output and error going to `<folder>/<name>.log`.
-    pub fn start(name: &str, folder: &Path, mut command: Command) -> Result<Self> {
+    pub fn start(name: &str, folder: &Path, command: &Command) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("{} can't be written", log.display()))?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let program = command.get_program().to_owned();
-        let child = command.spawn().with_context(|| format!("{} can't be started", program.display()))?;
+        let mut child = dies_with_us(command);
+        child.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let program = command.get_program();
+        let child = child.spawn().with_context(|| format!("{} can't be started", program.display()))?;
         Ok(Self { name: name.to_owned(), child, log })
     }
 
@@ -45,11 +47,14 @@ impl Process {
 
     /// Sends a signal; a process that has already ended is no error.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-        match kill_process(id, signal) {
+        match kill_process(self.process_id()?, signal) {
             Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
             Err(error) => Err(io::Error::from(error)).context(format!("{} can't be signalled", self.name)),
         }
+    }
+
+    fn process_id(&self) -> Result<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")
     }
 
     /// The exit status, if it has ended.
@@ -80,10 +85,26 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already ended, or ended by this; nothing else can be done here.
-        let _ = self.child.kill();
+        // The whole group: nginx leaves its workers behind when its master is killed. Whatever has already ended is
+        // fine, and nothing else can be done here.
+        if let Ok(id) = self.process_id() {
+            let _ = kill_process_group(id, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
+}
+
+/// The same command, to be told to end when this process is gone, however it went. `Drop` does not see a Ctrl-C.
+fn dies_with_us(command: &Command) -> Command {
+    let mut wrapped = Command::new("setpriv");
+    wrapped.args(["--pdeathsig", "TERM", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
 }
 
 /// Waits until the condition holds; the error says what was waited for and what was seen last.
@@ -129,9 +150,4 @@ pub fn program(name: impl AsRef<OsStr>) -> Result<PathBuf> {
 #[allow(clippy::disallowed_methods)] // the callers are plain threads that wait for another process
 fn pause() {
     std::thread::sleep(LOOK);
-}
-
-/// Makes the calling process end when its parent does. For children that this library starts.
-pub fn end_with_parent() -> Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL)).context("the parent's death can't be followed")
 }

@@ -31,7 +31,6 @@ struct Options {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    convoy_road::process::end_with_parent()?;
     let options = Options::parse();
     let listener = TcpListener::bind(options.listen).await.with_context(|| format!("{}", options.listen))?;
     let mut terminate = signal(SignalKind::terminate())?;
