@@ -260,7 +260,10 @@ fn list(paths: &[PathBuf]) -> String {
 
 fn from_client(what: &'static str, socket: &Path, error: ClientError) -> EngineError {
     if let ClientError::SocketNotFoundError(path) = error {
-        return EngineError::NoSocket(path);
+        // A folder that may not be entered looks the same to the client.
+        let found = std::fs::symlink_metadata(&path);
+        let denied = found.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        return if denied { EngineError::Forbidden(path.into()) } else { EngineError::NoSocket(path) };
     }
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -211,10 +211,7 @@ impl Daemon {
     fn take_view(&mut self, view: View) {
         let Subject::Container { name, address, .. } = self.inputs.settings.subject.clone() else { return };
         if let Some(trouble) = &view.trouble {
-            tracing::warn!(
-                error = trouble,
-                "the container can't be followed at the moment; what is known stays"
-            );
+            tracing::warn!(error = trouble, "the container can't be followed at the moment: {trouble}");
         }
         let obstacle = match view.sighting {
             Sighting::Unknown => view.trouble.unwrap_or_else(|| format!("looking for container {name}")),
