@@ -10,8 +10,10 @@ mod error;
 mod etcd;
 mod fragment;
 mod search;
+mod span;
 
 pub use error::ConfigError;
 pub use etcd::{EtcdFragment, EtcdInputs, etcd_inputs};
 pub use fragment::{Merge, load};
 pub use search::SearchPath;
+pub use span::{Span, SpanError};

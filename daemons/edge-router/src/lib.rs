@@ -15,4 +15,3 @@ pub mod run;
 mod saved;
 pub mod settings;
 pub mod sockets;
-mod span;

@@ -7,13 +7,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoy_config::{ConfigError, SearchPath, load, merge_options};
-use convoy_proxy::{DrainLimits, Network};
+use convoy_config::{ConfigError, SearchPath, Span, load, merge_options};
+use convoy_keys::Network;
+use convoy_proxy::DrainLimits;
 use convoy_routing::Domain;
 use serde::Deserialize;
 
 use crate::cli::Options;
-use crate::span::Span;
 
 /// Domains, separated by commas; wins over the files.
 const DOMAINS: &str = "EDGE_ROUTER_DOMAINS";
@@ -188,20 +188,26 @@ fn proxy(threads: Option<usize>, fragment: Fragment) -> Result<convoy_proxy::Set
         .map(|text| parse::<Network>("[edge-router] trusted_proxies", text))
         .collect::<Result<_, _>>()?;
     let limits = &mut proxy.timeouts;
-    let set = |limit: &mut Duration, span: Option<Span>| {
-        if let Some(Span(span)) = span {
-            *limit = span;
+    let set = |limit: &mut Duration, key: &str, span: Option<Span>| {
+        match span {
+            Some(Span(span)) if span.is_zero() => {
+                let message = "a limit of 0 would end everything at once; leave it out for the default";
+                return Err(ConfigError::value(format!("[edge-router] {key}"), message));
+            }
+            Some(Span(span)) => *limit = span,
+            None => {}
         }
+        Ok(())
     };
-    set(&mut limits.header, fragment.header_timeout);
-    set(&mut limits.keep_alive, fragment.keep_alive_timeout);
-    set(&mut limits.request_body, fragment.request_body_timeout);
-    set(&mut limits.connect, fragment.connect_timeout);
+    set(&mut limits.header, "header_timeout", fragment.header_timeout)?;
+    set(&mut limits.keep_alive, "keep_alive_timeout", fragment.keep_alive_timeout)?;
+    set(&mut limits.request_body, "request_body_timeout", fragment.request_body_timeout)?;
+    set(&mut limits.connect, "connect_timeout", fragment.connect_timeout)?;
     limits.connect_total = limits.connect * 3;
-    set(&mut limits.first_byte, fragment.response_timeout);
-    set(&mut limits.stall, fragment.stall_timeout);
-    set(&mut limits.tunnel_idle, fragment.tunnel_timeout);
-    set(&mut limits.upstream_idle, fragment.upstream_keep_alive_timeout);
+    set(&mut limits.first_byte, "response_timeout", fragment.response_timeout)?;
+    set(&mut limits.stall, "stall_timeout", fragment.stall_timeout)?;
+    set(&mut limits.tunnel_idle, "tunnel_timeout", fragment.tunnel_timeout)?;
+    set(&mut limits.upstream_idle, "upstream_keep_alive_timeout", fragment.upstream_keep_alive_timeout)?;
     Ok(proxy)
 }
 
@@ -282,7 +288,8 @@ mod tests {
             ("[edge-router]\ndomain = 'a'\n", "10-a.toml:2: unknown field `domain`"),
             ("[edge-router]\nheader_timeout = 'long'\n", "10-a.toml:2: \"long\" is no time"),
             ("[edge-router]\nmax_connections = 0\n", "max_connections: 0 is out of range"),
-            ("[edge-router]\ntrusted_proxies = ['x']\n", "trusted_proxies: \"x\" is no address"),
+            ("[edge-router]\ntrusted_proxies = ['x']\n", "trusted_proxies: \"x\" is no network"),
+            ("[edge-router]\nstall_timeout = 0\n", "[edge-router] stall_timeout: a limit of 0"),
             ("[edge-router]\naccess_log = 'file'\n", "access_log: \"file\" is no place"),
         ] {
             let error = resolve(&Options::default(), &[], file).unwrap_err().to_string();

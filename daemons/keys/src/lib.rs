@@ -7,6 +7,7 @@
 mod endpoint;
 mod key;
 mod name;
+mod network;
 mod record;
 
 pub use endpoint::{Endpoint, EndpointError};
@@ -15,4 +16,5 @@ pub use key::{
     upstream_key, upstream_prefix,
 };
 pub use name::{AppName, InstanceName, NameError, UnitInstance};
+pub use network::{Network, NetworkError};
 pub use record::{InstanceRecord, InstanceState, RecordError};

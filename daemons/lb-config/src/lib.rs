@@ -6,7 +6,6 @@
 
 mod configuration;
 mod model;
-mod network;
 mod revision;
 mod settle;
 mod template;
@@ -14,7 +13,6 @@ mod upstreams;
 
 pub use configuration::{Configuration, Digest};
 pub use model::{AccessLog, LoadBalancer, NginxOptions, NginxPath, NginxPathError};
-pub use network::{Network, NetworkError};
 pub use revision::{REVISION_HOST, REVISION_PATH};
 pub use settle::Settle;
 pub use template::{SHIPPED_TEMPLATE, Template, TemplateError};

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use convoy_keys::{AppName, InstanceName};
+use convoy_keys::{AppName, InstanceName, Network};
 use thiserror::Error;
-
-use crate::network::Network;
 
 /// Why a path can't stand in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

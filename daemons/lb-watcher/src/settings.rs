@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use convoy_config::{ConfigError, SearchPath, load, merge_options};
+use convoy_config::{ConfigError, SearchPath, Span, load, merge_options};
 use convoy_keys::{AppName, InstanceName, UnitInstance};
 use convoy_lb_config::{LoadBalancer, NginxOptions, NginxPath};
 use serde::Deserialize;
@@ -272,30 +272,6 @@ fn announce(
              to /run/convoy/machine.env, or set LB_ANNOUNCE=ip:port"
                 .to_owned(),
         )),
-    }
-}
-
-/// A duration: `30s`, `500ms`, `2m`, or plain seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span(Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let milliseconds = match unit {
-            "ms" => Some(1),
-            "" | "s" => Some(1000),
-            "m" | "min" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        let product = number.parse::<u64>().ok().zip(milliseconds).and_then(|(n, unit)| n.checked_mul(unit));
-        product
-            .map(|milliseconds| Self(Duration::from_millis(milliseconds)))
-            .ok_or_else(|| format!("{text:?} is no duration; write it as 500ms, 30s, 2m or 1h"))
     }
 }
 

@@ -18,7 +18,6 @@ mod exchange;
 mod forward;
 mod headers;
 mod metrics;
-mod network;
 mod proxy;
 mod reason;
 mod record;
@@ -31,7 +30,6 @@ mod upstream;
 mod worker;
 
 pub use metrics::{LATENCY_BOUNDS_MS, Metrics, RouteTotals, Totals};
-pub use network::{Network, NetworkError};
 pub use proxy::{DrainLimits, Drained, Proxy};
 pub use reason::Reason;
 pub use record::{NoLog, Record, RequestLog};

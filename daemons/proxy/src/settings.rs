@@ -1,11 +1,10 @@
 //! What can be set.
 
+use convoy_keys::Network;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use convoy_routing::EjectionPolicy;
-
-use crate::network::Network;
 
 /// Limits in time. The proxy looks at its connections every quarter of a second, so nothing is more exact than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

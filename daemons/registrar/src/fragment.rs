@@ -58,7 +58,9 @@ pub fn load_files(path: &SearchPath) -> Result<Layer, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{CHECK_HOST, Options, RISE, Span, TTL};
+    use convoy_config::Span;
+
+    use crate::options::{CHECK_HOST, Options, RISE, TTL};
 
     fn read(files: &[(&str, &str)]) -> Result<Options, ConfigError> {
         let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use convoy_config::ConfigError;
 
@@ -169,37 +168,8 @@ fn origin(source: Source, name: Name) -> String {
     }
 }
 
-/// A duration: `30s`, `500ms`, `2m`, or plain seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let milliseconds = match unit {
-            "ms" => Some(1),
-            "" | "s" => Some(1000),
-            "m" | "min" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        number
-            .parse::<u64>()
-            .ok()
-            .zip(milliseconds)
-            .and_then(|(number, unit)| number.checked_mul(unit))
-            .map(|milliseconds| Self(Duration::from_millis(milliseconds)))
-            .ok_or_else(|| format!("{text:?} is no duration; write it as 500ms, 30s, 2m or 1h"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn layer(source: Source, values: &[(&'static str, &str)]) -> Layer {
@@ -247,25 +217,6 @@ mod tests {
             let labels = [(name.to_owned(), "x".to_owned())].into();
             let error = Layer::labels(&labels).unwrap_err().to_string();
             assert!(error.starts_with(&format!("label convoy.{name}: ")), "{error}");
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        for (text, milliseconds) in
-            [("500ms", 500), ("30s", 30_000), ("30", 30_000), ("2m", 120_000), ("1h", 3_600_000)]
-        {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(milliseconds))));
-        }
-        for text in ["", "s", "-1s", "1.5s", "1 s", "9999999999999999999s", "18446744073709551615h", "1d"] {
-            assert!(text.parse::<Span>().is_err(), "{text:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_duration_panics(text in "\\PC{0,30}") {
-            let _ = text.parse::<Span>();
         }
     }
 }

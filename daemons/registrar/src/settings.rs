@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use convoy_config::ConfigError;
+use convoy_config::{ConfigError, Span};
 use convoy_health::{Check, Rules, StatusSet};
 use convoy_keys::{Endpoint, UnitInstance};
 
 use crate::address::{Family, MachineAddress, Mode, Wish};
 use crate::key_template::{KeyTemplates, Values};
-use crate::options::{self, Name, Options, Span};
+use crate::options::{self, Name, Options};
 
 /// A machine that crashed is taken off the list after this long. It has to outlive what a live registrar may need
 /// to renew late: a keep-alive just missed (a third of it), the watchdog (15 s) and a restart (1 s) make 26 s.

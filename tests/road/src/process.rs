@@ -1,5 +1,6 @@
 //! Child processes that are stopped with their owner.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -24,7 +25,8 @@ pub struct Process {
 
 impl Process {
     /// Starts the command with standard output and error going to `<folder>/<name>.log`.
-    pub fn start(name: &str, folder: &Path, command: &Command) -> Result<Self> {
+    pub fn start(name: &str, folder: &Path, command: impl Borrow<Command>) -> Result<Self> {
+        let command = command.borrow();
         let log = folder.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("{} can't be written", log.display()))?;

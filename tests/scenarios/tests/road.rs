@@ -334,7 +334,7 @@ fn cut_off(stage: &Stage) -> Result<()> {
 fn crashed_machine(stage: &Stage) -> Result<()> {
     // A machine with an etcd member, an instance and a load balancer.
     let machine = stage.cluster.machine(2);
-    machine.systemctl(&["enable", "someapp@2.service", "nginx-lb-container@someapp-2.service"])?;
+    machine.systemctl(&["enable", "someapp@2.service", "lb-watcher@someapp-2.service"])?;
     let traffic = stage.traffic(&target(stage), 4, Duration::from_millis(5))?;
     let crashed = Instant::now();
     machine.crash()?;
