@@ -169,7 +169,7 @@ fn story(stage: &Stage) -> Result<()> {
     }
     let explained = stage.cluster.machine(1).journal(&["-x", "-u", "registrar@someapp-1.service"])?;
     ensure!(
-        explained.contains("Subject: Instance announced"),
+        explained.contains("Subject: Announced"),
         "journalctl -x explains nothing:\n{explained}"
     );
     Ok(())
