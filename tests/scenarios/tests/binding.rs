@@ -429,7 +429,8 @@ fn killed_container(stage: &Stage) -> Result<()> {
     }
     took.sort();
     let median = took.get(took.len() / 2).copied().context("nothing was measured")?;
-    ensure!(median < Duration::from_millis(100), "median {median:?} of {took:?}");
+    // `make bench` measures this beside its peer; here it only has to be told from a health check or a lease.
+    ensure!(median < Duration::from_secs(1), "median {median:?} of {took:?}");
     Ok(())
 }
 

@@ -168,10 +168,7 @@ fn story(stage: &Stage) -> Result<()> {
         ensure!(!journal.trim().is_empty(), "{unit} has nothing in the journal");
     }
     let explained = stage.cluster.machine(1).journal(&["-x", "-u", "registrar@someapp-1.service"])?;
-    ensure!(
-        explained.contains("Subject: Announced"),
-        "journalctl -x explains nothing:\n{explained}"
-    );
+    ensure!(explained.contains("Subject: Announced"), "journalctl -x explains nothing:\n{explained}");
     Ok(())
 }
 

@@ -21,8 +21,8 @@ fn a_change_of_a_key_routes_the_next_requests() {
         times.push(until_answer(&mut client, "a", (200, name)));
     }
     times.sort();
-    // The time from the acknowledgement of the write. The bar of 10 ms is for release builds on an idle machine.
-    assert!(times[10] < Duration::from_millis(50), "{times:?}");
+    // From the acknowledgement of the write. `make bench` has the numbers; this is the bound for a busy machine.
+    assert!(times[10] < Duration::from_millis(500), "{times:?}");
     keys.delete("a/lb/1");
     until_answer(&mut client, "a", (503, "no-target"));
     keys.put("a/upstream/1", &one);

@@ -179,7 +179,7 @@ async fn a_restarted_container_has_to_prove_its_health_again() {
 }
 
 #[tokio::test]
-async fn a_death_reaches_the_store_within_100_ms_in_the_median() {
+async fn a_death_reaches_the_store_by_its_event_and_not_by_a_look() {
     let stage = Stage::new().await;
     let engine = FakeEngine::start(stage.folder.path());
     let mut registrar = follow(&stage, &engine, "--check=none");
@@ -206,6 +206,7 @@ async fn a_death_reaches_the_store_within_100_ms_in_the_median() {
         took.push(began.elapsed());
     }
     took.sort();
-    assert!(took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
+    // `make bench` has the numbers. A busy machine may be slow, but not as slow as the next look at the engine.
+    assert!(took[took.len() / 2] < Duration::from_secs(1), "{took:?}");
     registrar.stop().await;
 }

@@ -117,6 +117,6 @@ async fn without_a_quorum_reads_say_so_within_their_deadline() {
     }
     let start = Instant::now();
     let error = store.get("/a").await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_millis(3500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     assert!(!error.to_string().is_empty());
 }

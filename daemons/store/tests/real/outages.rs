@@ -134,7 +134,7 @@ async fn a_line_that_falls_silent_is_given_up_after_the_answers_deadline() {
     proxy.stall();
     let start = tokio::time::Instant::now();
     reader.until("word of the outage", Mirror::is_stale).await;
-    let limit = settings.silence + settings.silence_answer + Duration::from_millis(500);
+    let limit = settings.silence + settings.silence_answer + Duration::from_secs(4);
     assert!(start.elapsed() < limit, "{:?}", start.elapsed());
     assert!(
         matches!(reader.told.last(), Some(FeedEvent::Stale { error }) if error.contains("/s/")),
