@@ -76,7 +76,7 @@ fn main() -> ExitCode {
                 prove: containers,
             },
             Scenario {
-                name: "a_killed_container_is_gone_from_the_store_within_100_ms",
+                name: "a_killed_container_is_gone_from_the_store_at_once",
                 prove: killed_container,
             },
             Scenario { name: "a_failing_instance_leaves_the_list_and_returns", prove: failing_instance },
