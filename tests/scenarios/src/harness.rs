@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use convoy_cluster::{Cluster, ClusterError, UpOptions};
+use convoy_cluster::{Cluster, UpOptions};
 
 /// One promise, and the steps that prove it.
 pub struct Scenario<S> {
@@ -27,7 +27,7 @@ impl<S> std::fmt::Debug for Scenario<S> {
 /// of them tell something of their own. Where machines can't be booted, all are skipped with the reason; with
 /// `CI=true` that is a failure.
 pub fn run<S>(
-    options: UpOptions,
+    options: Result<UpOptions>,
     stage: impl FnOnce(Cluster) -> Result<S>,
     scenarios: &[Scenario<S>],
 ) -> ExitCode {
@@ -55,7 +55,8 @@ pub fn run<S>(
         return end(0, &[], chosen.len(), left_out);
     }
     let started = Instant::now();
-    let staged = Cluster::up(options).map_err(ClusterError::into).and_then(stage);
+    let booted = options.and_then(|options| Ok(Cluster::up(options)?));
+    let staged = booted.and_then(stage);
     let stage = match staged {
         Ok(stage) => stage,
         Err(error) => {

@@ -42,16 +42,8 @@ while :; do sleep 3600 & wait $!; done
 const OPTIONS: &str = "REGISTRAR_ENGINE=none\nREGISTRAR_PORT=9\nREGISTRAR_CHECK=none\n";
 
 fn main() -> ExitCode {
-    let options = match options("binding", 1, &[]) {
-        Ok(options) => options,
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "{error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
     run(
-        options,
+        options("binding", 1, &[]),
         stage,
         &[
             Scenario { name: "starting_the_sidekick_is_all_it_takes", prove: start_sidekick },
@@ -75,10 +67,7 @@ fn main() -> ExitCode {
                 name: "a_container_is_announced_by_its_published_port_or_its_own_address",
                 prove: containers,
             },
-            Scenario {
-                name: "a_killed_container_is_gone_from_the_store_at_once",
-                prove: killed_container,
-            },
+            Scenario { name: "a_killed_container_is_gone_from_the_store_at_once", prove: killed_container },
             Scenario { name: "a_failing_instance_leaves_the_list_and_returns", prove: failing_instance },
             Scenario { name: "enabled_instances_are_bound_at_boot_without_a_reload", prove: boot },
         ],

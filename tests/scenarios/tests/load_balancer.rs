@@ -17,16 +17,8 @@ const BOTH: [u8; 2] = [1, 2];
 const TEMPLATE: &str = "/etc/convoy/lb.j2";
 
 fn main() -> ExitCode {
-    let options = match options("balancer", 1, &[]) {
-        Ok(options) => options,
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "{error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
     run(
-        options,
+        options("balancer", 1, &[]),
         prepare,
         &[
             Scenario { name: "nginx_brings_its_watcher_and_both_kinds_answer", prove: both_kinds },

@@ -17,16 +17,8 @@ const UPSTREAMS: &str = "/services/someapp/upstream/";
 const LEASE: Duration = Duration::from_secs(45);
 
 fn main() -> ExitCode {
-    let options = match options("road", 4, &[2]) {
-        Ok(options) => options,
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "{error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
     run(
-        options,
+        options("road", 4, &[2]),
         |cluster| Ok(Stage { cluster }),
         &[
             Scenario { name: "part_1_one_file_boots_machines_into_a_cluster", prove: cluster },
