@@ -63,7 +63,9 @@ fn choose_target(settings: &Settings, kind: Kind, kept: Option<SocketAddr>) -> R
     let announce = match choice {
         AnnounceChoice::Fixed(address) => address,
         AnnounceChoice::Machine(ip, port) => {
-            SocketAddr::new(ip, choose(ip, port, kept.map(|address| address.port()))?)
+            let kept = kept.map(|address| address.port());
+            let shared = settings.shared_dir.as_deref();
+            SocketAddr::new(ip, choose(&settings.name, ip, port, kept, shared)?)
         }
     };
     Ok(Target { kind, announce, listen: listen_addresses(announce) })

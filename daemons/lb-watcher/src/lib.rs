@@ -15,6 +15,7 @@ mod port;
 pub mod record;
 mod reload;
 mod report;
+mod reservation;
 mod run;
 pub mod settings;
 mod skipped;

@@ -1,9 +1,12 @@
 //! Which port nginx gets.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::str::FromStr;
 
 use convoy_config::ConfigError;
+
+use crate::reservation::Reservations;
 
 /// Tried in this order when the port is left to us.
 const AUTOMATIC: std::ops::RangeInclusive<u16> = 8080..=8179;
@@ -38,9 +41,25 @@ pub(crate) fn listen_addresses(announce: SocketAddr) -> Vec<SocketAddr> {
     if announce.ip().is_loopback() { vec![announce] } else { vec![announce, loopback] }
 }
 
-/// Chooses the port; `kept` is the one of the last time.
-pub(crate) fn choose(ip: IpAddr, choice: PortChoice, kept: Option<u16>) -> Result<u16, ConfigError> {
-    choose_with(choice, kept, |port| is_free(SocketAddr::new(ip, port)))
+/// Chooses the port for the load balancer `name`; `kept` is the one of the last time. `shared` is where the load
+/// balancers of a machine tell each other what they have chosen.
+pub(crate) fn choose(
+    name: &str,
+    ip: IpAddr,
+    choice: PortChoice,
+    kept: Option<u16>,
+    shared: Option<&Path>,
+) -> Result<u16, ConfigError> {
+    let unreserved = |error: std::io::Error| {
+        tracing::warn!(%error, "ports can't be reserved; two load balancers may choose the same one");
+    };
+    let reservations = shared.and_then(|directory| Reservations::lock(directory).map_err(unreserved).ok());
+    let reserved = |port| reservations.as_ref().is_some_and(|all| all.is_reserved(port, name));
+    let port = choose_with(choice, kept, |port| !reserved(port) && is_free(SocketAddr::new(ip, port)))?;
+    if let Some(Err(error)) = reservations.as_ref().map(|all| all.reserve(port, name)) {
+        unreserved(error);
+    }
+    Ok(port)
 }
 
 fn is_free(announce: SocketAddr) -> bool {

@@ -104,6 +104,8 @@ pub struct Settings {
     pub files: StateDir,
     /// Where nginx is to listen; an error is kept for those who need to know.
     pub announce: Result<AnnounceChoice, String>,
+    /// Where the load balancers of this machine tell each other their ports.
+    pub shared_dir: Option<PathBuf>,
     /// A template of one's own.
     pub template: Option<PathBuf>,
     /// The host's nginx.
@@ -172,6 +174,7 @@ impl Settings {
             instance: unit.instance,
             files: StateDir::new(state_dir.as_str()),
             announce,
+            shared_dir: variable("RUNTIME_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from),
             template: given(options.template.as_ref()).or(fragment.template).map(PathBuf::from),
             nginx: given(options.nginx.as_ref())
                 .or(fragment.nginx)

@@ -84,7 +84,8 @@ impl Story {
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+/// A number of things, in the singular where it is one.
+pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

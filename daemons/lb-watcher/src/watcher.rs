@@ -19,7 +19,7 @@ use crate::nginx::RealNginx;
 use crate::record::{Good, Record, Target};
 use crate::settings::Settings;
 use crate::skipped::SkippedLog;
-use crate::story::{Served, Story};
+use crate::story::{Served, Story, count as counted};
 use crate::template_file::{TemplateFile, TemplateFileError};
 
 /// Bounds of the pause before a configuration that failed is tried again.
@@ -257,7 +257,8 @@ impl Watcher {
                     reload_ms = gauge(steps.reload.as_millis()),
                     serve_ms = gauge(steps.serve.as_millis()),
                     handover_ms = gauge(steps.handover.as_millis()),
-                    "nginx serves {count} upstreams of {} at revision {}",
+                    "nginx serves {} of {} at revision {}",
+                    counted(count, "upstream"),
                     self.settings.app,
                     desired.revision
                 );
