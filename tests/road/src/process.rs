@@ -137,14 +137,13 @@ pub fn tail(text: &str) -> String {
     lines.iter().skip(lines.len().saturating_sub(20)).copied().collect::<Vec<_>>().join("\n")
 }
 
-/// A program of this workspace, built by the same profile as the caller, or found through `CONVOY_BIN_DIR`.
+/// A program of this workspace: from `CONVOY_BIN_DIR`, where there is one, otherwise built by the same profile as the
+/// caller.
 pub fn program(name: impl AsRef<OsStr>) -> Result<PathBuf> {
     let name = name.as_ref();
-    if let Some(folder) = std::env::var_os("CONVOY_BIN_DIR") {
-        return Ok(PathBuf::from(folder).join(name));
-    }
     let own = std::env::current_exe().context("the own program has no path")?;
-    let folders = own.ancestors().skip(1).take(2);
+    let given = std::env::var_os("CONVOY_BIN_DIR").map(PathBuf::from);
+    let folders = given.iter().map(PathBuf::as_path).chain(own.ancestors().skip(1).take(2));
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
     found.with_context(|| format!("{} is not built; run `cargo build --workspace` first", name.display()))
 }
