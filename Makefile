@@ -85,7 +85,7 @@ lint:
 # Scenarios share the machine's cores with nothing else, so the test programs run one after the other.
 test: setup release
 	CONVOY_RELEASE=$(CURDIR)/$(RELEASE) CONVOY_BIN_DIR=$(CURDIR)/target/release \
-	    cargo test --workspace --locked
+	    cargo test --workspace --locked --no-fail-fast
 
 bench: setup release
 	cargo build --release --locked -p convoy-bench -p convoy-road
