@@ -352,7 +352,7 @@ fn mistakes(stage: &Stage) -> Result<()> {
     ensure!(machine(stage).systemctl(&["start", "registrar@plain-40"]).is_err());
     wait_state(stage, "registrar@plain-40", "failed")?;
     let journal = machine(stage).journal(&["-o", "cat", "-u", "registrar@plain-40"])?;
-    ensure!(journal.contains("REGISTRAR_TTL: \"soon\" is no time; write it as"), "{journal}");
+    ensure!(journal.contains("REGISTRAR_TTL: \"soon\" is no time"), "{journal}");
     ensure!(stage.property(M, "registrar@plain-40", "NRestarts")? == "0", "it was tried again");
     ensure!(active(stage, "plain@40")? == "active", "the app suffered for it");
     systemctl(stage, &["stop", "plain@40"])
