@@ -101,6 +101,7 @@ fn balancers(stage: &Stage) -> Result<()> {
     for (on, kind) in [(1, "nginx of the host"), (2, "nginx in a container")] {
         let app = format!("bench{on}");
         let prefix = format!("/services/{app}/upstream/");
+        stage.wait_for_keys(1, "/services/someapp/upstream/", &["1"], SOON)?;
         // Two targets that tell themselves apart: the same app, and nobody (which nginx answers with a 502).
         let live = stage.keys(1, OURS)?.remove(OURS).context("the instance is not announced")?;
         let dead = format!("{}:9", stage.cluster.machine(on).address());
