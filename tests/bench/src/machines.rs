@@ -190,7 +190,7 @@ fn cpu(stage: &Stage, unit: &str) -> Result<f64> {
 fn resident(stage: &Stage, unit: &str) -> Result<f64> {
     let group = stage.property(1, unit, "ControlGroup")?;
     let script = format!(
-        "for id in $(cat /sys/fs/cgroup{group}/cgroup.procs); do grep VmRSS /proc/$id/status; done | awk '{{s+=$2}} END {{print s}}'"
+        "for id in $(cat '/sys/fs/cgroup{group}/cgroup.procs'); do grep VmRSS /proc/$id/status; done | awk '{{s+=$2}} END {{print s}}'"
     );
     let output = stage.cluster.machine(1).shell_ok(&script)?;
     output.stdout.trim().parse().context("no resident size")
