@@ -22,7 +22,7 @@ exampledir ?= /usr/share/doc/convoy/examples
 RELEASE_TREE := target/release-tree
 RELEASE := target/convoy-$(VERSION)-$(ARCH).tar.gz
 
-.PHONY: help setup build install release lint test bench demo demo-down clean-cluster
+.PHONY: help setup build install release lint test bench demo demo-down
 
 help:
 	@echo 'make demo        the whole road on four machines (or on loopback), step by step'
