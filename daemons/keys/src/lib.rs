@@ -4,17 +4,31 @@
 //! unit names, file names, host names and command lines, addresses in load balancer configurations. The layout
 //! of the keys is part of Convoy's public interface; confd templates of 2014 read `/services/…` as it is.
 
+mod cluster_key;
 mod endpoint;
+mod json;
 mod key;
+mod machine;
 mod name;
 mod network;
 mod record;
+mod unit;
 
+pub use cluster_key::{
+    CLUSTER, ClusterKey, FREEZE, LEADER, MACHINES, MAINTENANCE, MOVES, RESUME, SCHEDULE, STATES, UNITS,
+    machine_key, maintenance_key, move_key, schedule_key, schedule_prefix, state_key, states_prefix,
+    unit_key,
+};
 pub use endpoint::{Endpoint, EndpointError};
+pub use json::{Record, ValueError};
 pub use key::{
     KeyError, ServiceKey, applied_key, instance_key, instances_prefix, lb_key, lb_prefix, services_prefix,
     upstream_key, upstream_prefix,
 };
+pub use machine::{MachineId, MachineIdError, MachineRecord, MaintenanceMode, MaintenanceRecord};
 pub use name::{AppName, InstanceName, NameError, UnitInstance};
 pub use network::{Network, NetworkError};
 pub use record::{InstanceRecord, InstanceState, RecordError};
+pub use unit::{
+    ClusterRecord, Desired, FreezeRecord, LeaderRecord, MoveRecord, ScheduleRecord, StateRecord, UnitRecord,
+};
