@@ -43,16 +43,23 @@ build:
 	cargo build --release --locked $(BINARIES:%=--bin %) --bin $(GENERATOR)
 
 # Units name the programs in /usr/bin; they follow when bindir is another place.
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+HERE = sed -E 's,/usr/bin/($(subst $(SPACE),|,$(BINARIES))),$(bindir)/\1,g'
+
 install:
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(generatordir) \
-	    $(DESTDIR)$(polkitdir) $(DESTDIR)$(catalogdir) $(DESTDIR)$(exampledir) \
+	    $(DESTDIR)$(polkitdir) $(DESTDIR)$(catalogdir) $(DESTDIR)$(exampledir)/placed \
 	    $(DESTDIR)$(sysusersdir) $(DESTDIR)$(templatedir)
 	install -m 0755 $(BINARIES:%=target/release/%) $(DESTDIR)$(bindir)/
 	install -m 0755 target/release/$(GENERATOR) $(DESTDIR)$(generatordir)/
 	for unit in units/*.service units/*.socket units/*.target; do \
-	    sed -E 's,/usr/bin/(registrar|convoy-bind|lb-watcher|edge-router|machine-setup),$(bindir)/\1,g' "$$unit" \
-	        > $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
+	    $(HERE) "$$unit" > $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
 	    chmod 0644 $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
+	done
+	for unit in units/examples/*.service units/examples/placed/*.service; do \
+	    $(HERE) "$$unit" > $(DESTDIR)$(exampledir)/"$${unit#units/examples/}"; \
+	    chmod 0644 $(DESTDIR)$(exampledir)/"$${unit#units/examples/}"; \
 	done
 	for dropin in units/*.d; do \
 	    install -d $(DESTDIR)$(unitdir)/"$${dropin##*/}"; \
@@ -62,7 +69,6 @@ install:
 	install -m 0644 packaging/usr/lib/systemd/catalog/*.catalog $(DESTDIR)$(catalogdir)/
 	install -m 0644 packaging/usr/lib/sysusers.d/*.conf $(DESTDIR)$(sysusersdir)/
 	install -m 0644 packaging/usr/lib/convoy/templates/*.j2 $(DESTDIR)$(templatedir)/
-	install -m 0644 units/examples/* $(DESTDIR)$(exampledir)/
 
 # Nothing in the tarball lies under /usr but the journal's catalog, which has no other place: see cloud-config.yaml.
 release: build
