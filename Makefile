@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ARCH := $(shell uname -m)
-BINARIES := registrar convoy-bind lb-watcher edge-router machine-setup
+BINARIES := registrar convoy-bind lb-watcher edge-router machine-setup scheduler agent convoy-lease convoyctl
 GENERATOR := convoy-generator
 
 # Where things go; a package overrides these.
@@ -70,7 +70,7 @@ install:
 	install -m 0644 packaging/usr/lib/sysusers.d/*.conf $(DESTDIR)$(sysusersdir)/
 	install -m 0644 packaging/usr/lib/convoy/templates/*.j2 $(DESTDIR)$(templatedir)/
 
-# Nothing in the tarball lies under /usr but the journal's catalog, which has no other place: see cloud-config.yaml.
+# Nothing in the tarball lies under /usr but what /usr/local has to hold: see cloud-config.yaml.
 release: build
 	rm -rf $(RELEASE_TREE)
 	$(MAKE) --no-print-directory install DESTDIR=$(RELEASE_TREE) bindir=/opt/convoy/bin \
@@ -78,6 +78,11 @@ release: build
 	    polkitdir=/etc/polkit-1/rules.d catalogdir=/usr/local/lib/systemd/catalog \
 	    sysusersdir=/etc/sysusers.d templatedir=/opt/convoy/templates \
 	    exampledir=/opt/convoy/examples > /dev/null
+	# Where people look for a command: on Flatcar in /opt/bin, elsewhere in /usr/local/bin.
+	for place in opt/bin usr/local/bin; do \
+	    install -d $(RELEASE_TREE)/$$place; \
+	    ln -s /opt/convoy/bin/convoyctl $(RELEASE_TREE)/$$place/convoyctl; \
+	done
 	tar --sort=name --mtime=@0 --owner=root:0 --group=root:0 -C $(RELEASE_TREE) -czf $(RELEASE) .
 	@echo '$(RELEASE)'
 
