@@ -5,7 +5,11 @@
 //! `cargo test --test road` and a filter (`cargo test --test road -- machine`) work as everywhere.
 
 mod harness;
+mod slow;
 mod stage;
+mod units;
 
 pub use harness::{Scenario, run};
+pub use slow::{SlowWay, member};
 pub use stage::{DOMAIN, SOON, Stage, options};
+pub use units::PLACED;
