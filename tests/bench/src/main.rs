@@ -6,6 +6,7 @@
 mod machines;
 mod road;
 mod table;
+mod units;
 
 use std::process::ExitCode;
 
@@ -28,9 +29,10 @@ fn run() -> Result<()> {
     if wanted("road") {
         road::measure()?;
     }
-    if wanted("machines") {
+    let parts: [(&str, fn() -> Result<()>); 2] = [("machines", machines::measure), ("units", units::measure)];
+    for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         match Cluster::possible() {
-            Ok(()) => machines::measure()?,
+            Ok(()) => measure()?,
             Err(reason) => {
                 table::print(&format!("no machines can be booted here, their part is left out: {reason}"));
             }

@@ -62,7 +62,7 @@ fn machines(stage: &Stage) -> Result<()> {
         let leads = machine.index() == leader;
         ensure!(story.contains("leads"), "{}: {story}", machine.name());
         ensure!(
-            leads == !story.contains(&format!("m{leader}")),
+            leads != story.contains(&format!("m{leader}")),
             "m{leader} leads, {}: {story}",
             machine.name()
         );
