@@ -29,14 +29,21 @@ fn run() -> Result<()> {
     if wanted("road") {
         road::measure()?;
     }
-    let parts: [(&str, fn() -> Result<()>); 2] = [("machines", machines::measure), ("units", units::measure)];
-    for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
-        match Cluster::possible() {
-            Ok(()) => measure()?,
-            Err(reason) => {
-                table::print(&format!("no machines can be booted here, their part is left out: {reason}"));
-            }
-        }
+    if wanted("machines") {
+        on_machines(machines::measure)?;
+    }
+    if wanted("units") {
+        on_machines(units::measure)?;
     }
     Ok(())
+}
+
+fn on_machines(measure: fn() -> Result<()>) -> Result<()> {
+    match Cluster::possible() {
+        Ok(()) => measure(),
+        Err(reason) => {
+            table::print(&format!("no machines can be booted here, a part is left out: {reason}"));
+            Ok(())
+        }
+    }
 }

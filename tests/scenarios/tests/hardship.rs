@@ -54,12 +54,12 @@ fn invocations(stage: &Stage, beginning: &str) -> Result<BTreeMap<(String, u8), 
         let lines: Vec<&str> = shown.lines().collect();
         for unit in lines.chunks(3) {
             let value = |name: &str| unit.iter().find_map(|line| line.strip_prefix(name));
-            let (Some(id), Some(invocation), Some(state)) =
+            let (Some(id), Some(invocation), Some(active)) =
                 (value("Id="), value("InvocationID="), value("ActiveState="))
             else {
                 continue;
             };
-            if state == "active" {
+            if active == "active" {
                 runs.insert((id.to_owned(), machine.index()), invocation.to_owned());
             }
         }
