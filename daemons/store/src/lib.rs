@@ -10,10 +10,12 @@
 //! - [`Mirror`]: the state a feed describes, kept in memory.
 //! - [`Ownership`]: keys under one lease. Kept alive without writes, restored after a loss, let go when a newer
 //!   owner took them, removed at once by [`Ownership::release`].
+//! - [`Election`]: one of several candidates leads, and its writes carry a guard that holds as long as it does.
 //!
 //! An error or a missing answer is never taken for an empty store.
 
 mod call;
+mod election;
 mod endpoints;
 mod entry;
 mod error;
@@ -29,6 +31,7 @@ mod tls;
 mod transaction;
 mod wire;
 
+pub use election::{Election, ElectionStatus, Leadership};
 pub use entry::{Change, Entry, Revision, Snapshot};
 pub use error::{ErrorKind, StoreError};
 pub use feed::{CautiousFeed, Feed, FeedEvent, OUTAGE_GRACE};

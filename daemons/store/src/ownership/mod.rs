@@ -5,7 +5,7 @@
 //! go and says so.
 
 mod keeper;
-mod schedule;
+pub(crate) mod schedule;
 mod standing;
 #[cfg(test)]
 mod standing_tests;
@@ -133,34 +133,34 @@ impl Ownership {
         self.task.abort();
         // Its own end is what is waited for; that it was cancelled is no news.
         let _ = (&mut self.task).await;
-        let lease = self.lease.load(Ordering::Acquire);
-        if lease == 0 {
-            return Ok(());
-        }
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
-        let mut failed = StoreError::new(
-            ErrorKind::Deadline,
-            "revoke",
-            lease_name(lease),
-            "no answer before the deadline",
-        );
-        loop {
-            match timeout_at(deadline, self.store.revoke(lease)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => failed = error,
-                Err(_) => return Err(failed),
-            }
-            let wait = backoff.next();
-            if Instant::now() + wait >= deadline {
-                return Err(failed);
-            }
-            sleep(wait).await;
-        }
+        release_lease(&self.store, self.lease.load(Ordering::Acquire), deadline).await
     }
 }
 
 impl Drop for Ownership {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Revokes a lease, 0 being none, again and again until the deadline.
+pub(crate) async fn release_lease(store: &Store, lease: i64, deadline: Instant) -> Result<(), StoreError> {
+    if lease == 0 {
+        return Ok(());
+    }
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
+    let mut failed =
+        StoreError::new(ErrorKind::Deadline, "revoke", lease_name(lease), "no answer before the deadline");
+    loop {
+        match timeout_at(deadline, store.revoke(lease)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => failed = error,
+            Err(_) => return Err(failed),
+        }
+        let wait = backoff.next();
+        if Instant::now() + wait >= deadline {
+            return Err(failed);
+        }
+        sleep(wait).await;
     }
 }

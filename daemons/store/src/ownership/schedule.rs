@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// A lease's times.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     ttl: Duration,
     margin: Duration,
     /// When the last request went out that was answered. The server counts from its arrival, which is later.
@@ -16,7 +16,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// A lease was granted. `jitter` lies between -1 and 1.
-    pub(super) fn granted(
+    pub(crate) fn granted(
         ttl: Duration,
         margin: Option<Duration>,
         sent: Instant,
@@ -32,28 +32,28 @@ impl Schedule {
 
     /// A keep-alive was answered: the next is due after a third of the time to live, give or take a tenth of that,
     /// so that a thousand owners that started together don't beat together.
-    pub(super) fn answered(&mut self, sent: Instant, now: Instant, jitter: f64) {
+    pub(crate) fn answered(&mut self, sent: Instant, now: Instant, jitter: f64) {
         self.good = sent;
         self.beat = now + (self.ttl / 3).mul_f64(1.0 + 0.1 * jitter.clamp(-1.0, 1.0));
     }
 
     /// A keep-alive failed: the next try is due after `wait`.
-    pub(super) fn failed(&mut self, now: Instant, wait: Duration) {
+    pub(crate) fn failed(&mut self, now: Instant, wait: Duration) {
         self.beat = now + wait;
     }
 
     /// When the next keep-alive is due.
-    pub(super) fn beat(&self) -> Instant {
+    pub(crate) fn beat(&self) -> Instant {
         self.beat
     }
 
     /// From when on the lease has to be taken for lost, whatever anybody says.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         self.good + self.ttl.saturating_sub(self.margin)
     }
 
     /// The longest wait between tries that still leaves several of them before the deadline.
-    pub(super) fn longest_wait(&self) -> Duration {
+    pub(crate) fn longest_wait(&self) -> Duration {
         (self.ttl / 10).clamp(Duration::from_millis(200), Duration::from_secs(2))
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod calls;
+mod election;
 mod failover;
 mod feeds;
 mod outages;
