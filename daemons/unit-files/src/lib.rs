@@ -1,15 +1,27 @@
 //! Unit files as systemd reads them, and fleet's placement options in them.
 //!
 //! Pure: text in, types or problems out. Whoever wants to place, store or start a unit reads it through
-//! [`Definition::read`] first.
+//! [`Definition::read`] first. The parts: [`syntax`] is systemd's, [`UnitName`] and [`Glob`] are what rules are made of,
+//! [`Rules`] is what placement gets.
 
+mod convoy;
 mod definition;
+mod fleet;
 mod glob;
+mod mixes;
 mod name;
+mod option;
 mod problem;
+mod quantity;
+mod quote;
+mod report;
 mod rules;
+mod sections;
+mod specifier;
+mod suggest;
+pub mod syntax;
 
-pub use definition::{Definition, Dependencies, Strictness};
+pub use definition::{Definition, Dependencies, Strictness, hash};
 pub use glob::{Glob, GlobError};
 pub use name::{UnitName, UnitNameError, UnitType};
 pub use problem::{Problem, Rejected};
