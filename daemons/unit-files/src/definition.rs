@@ -5,15 +5,20 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    CutOff, Problem, Rejected, Resources, Rules, UnitName, convoy, fleet, mixes,
+    CutOff, Dependencies, Problem, Rejected, Resources, Rules, UnitName, convoy,
+    dependencies::Names,
+    fleet, mixes,
     option::Options,
     quantity::{self, Limit},
     quote::shown,
     report::Report,
     sections,
     specifier::Specifiers,
-    syntax::{Entry, UnitFile, is_blank},
+    syntax::UnitFile,
 };
+
+/// Longest description that is kept, in characters before its specifiers are expanded.
+const LONGEST_DESCRIPTION: usize = 4096;
 
 /// How much is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,23 +28,6 @@ pub enum Strictness {
     Strict,
     /// What fleet let through is a warning, with fleet's effect.
     Compatible,
-}
-
-/// The dependencies that order starts and stops on one machine. Specifiers are expanded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Dependencies {
-    /// `BindsTo=`
-    pub binds_to: Vec<String>,
-    /// `Requires=`
-    pub requires: Vec<String>,
-    /// `Wants=`
-    pub wants: Vec<String>,
-    /// `PartOf=`
-    pub part_of: Vec<String>,
-    /// `After=`
-    pub after: Vec<String>,
-    /// `Before=`
-    pub before: Vec<String>,
 }
 
 /// A unit file that may be submitted: its rules, what Convoy has to know of it, and what deserves a warning.
@@ -85,8 +73,9 @@ impl Definition {
         mixes::check(&placement, &mut report);
         let policy =
             convoy::read(&Options::new(&syntax, convoy::SECTION, &specifiers), &mut report, &mut rules);
-        let dependencies = dependencies(name, &syntax, &specifiers, &mut report);
-        rules.ties = ties(&dependencies, specifiers.full());
+        let names = Names { own: name, specifiers: &specifiers };
+        let dependencies = Dependencies::read(&syntax, &names, &mut report);
+        rules.ties = dependencies.ties(specifiers.full());
         rules.resources = resources(name, &syntax, &mut report);
         if rules.require_capacity && rules.resources == Resources::default() {
             report.warning(
@@ -105,7 +94,7 @@ impl Definition {
             name: name.clone(),
             text: text.to_owned(),
             hash: hash(text),
-            description: syntax.last("Unit", "Description").map(|entry| specifiers.systemd(&entry.value)),
+            description: description(&syntax, &specifiers),
             rules,
             dependencies,
             installs: ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"]
@@ -119,65 +108,29 @@ impl Definition {
     }
 }
 
+/// The bytes of a file as text, for [`Definition::read`]: systemd refuses a unit file that isn't UTF-8.
+pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.iter().take(error.valid_up_to());
+        Problem {
+            file: file.to_owned(),
+            line: u32::try_from(good.filter(|byte| **byte == b'\n').count() + 1).ok(),
+            option: None,
+            message: "the file is no UTF-8 text".into(),
+            remedy: "save it in UTF-8".into(),
+        }
+    })
+}
+
 /// SHA-256 of a unit's text, in hexadecimal digits.
 pub fn hash(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
 }
 
-fn dependencies(
-    name: &UnitName,
-    syntax: &UnitFile,
-    specifiers: &Specifiers,
-    report: &mut Report<'_>,
-) -> Dependencies {
-    let mut list = |keys: &[&str]| {
-        let mut names = Vec::new();
-        // An empty assignment takes nothing back here (systemd.unit(5)).
-        for entry in syntax.entries("Unit").iter().filter(|entry| keys.contains(&entry.key.as_str())) {
-            for word in entry.value.split(is_blank).filter(|word| !word.is_empty()) {
-                names.extend(
-                    dependency(name, entry, &specifiers.systemd(word), report)
-                        .filter(|name| !names.contains(name)),
-                );
-            }
-        }
-        names
-    };
-    Dependencies {
-        binds_to: list(&["BindsTo", "BindTo"]),
-        requires: list(&["Requires"]),
-        wants: list(&["Wants"]),
-        part_of: list(&["PartOf"]),
-        after: list(&["After"]),
-        before: list(&["Before"]),
-    }
-}
-
-/// A unit that is depended on. A template stands for its instance of the same name, as systemd has it.
-fn dependency(name: &UnitName, entry: &Entry, text: &str, report: &mut Report<'_>) -> Option<String> {
-    match UnitName::parse(&text.replace("%i", "i")) {
-        Ok(other) if other.is_template() => {
-            let instance = if name.is_template() { "%i" } else { name.instance().unwrap_or(name.prefix()) };
-            Some(format!("{}@{instance}.{}", other.prefix(), other.unit_type().suffix()))
-        }
-        Ok(_) => Some(text.to_owned()),
-        // Specifiers that aren't known here may make a name of it.
-        Err(_) if text.contains('%') => None,
-        Err(error) => {
-            report.warning(entry.line, &entry.key, format!("systemd passes it over: {error}"), "");
-            None
-        }
-    }
-}
-
-fn ties(dependencies: &Dependencies, own: &str) -> Vec<String> {
-    let mut ties: Vec<String> = Vec::new();
-    for name in dependencies.binds_to.iter().chain(&dependencies.requires) {
-        if name != own && !ties.contains(name) {
-            ties.push(name.clone());
-        }
-    }
-    ties
+fn description(syntax: &UnitFile, specifiers: &Specifiers) -> Option<String> {
+    let entry = syntax.last("Unit", "Description")?;
+    let kept: String = entry.value.chars().take(LONGEST_DESCRIPTION).collect();
+    Some(specifiers.systemd(&kept))
 }
 
 /// The unit's own limits. systemd passes a value over that it can't read, so the one before counts.

@@ -6,6 +6,7 @@
 
 mod convoy;
 mod definition;
+mod dependencies;
 mod fleet;
 mod glob;
 mod mixes;
@@ -20,8 +21,10 @@ mod sections;
 mod specifier;
 mod suggest;
 pub mod syntax;
+pub mod ties;
 
-pub use definition::{Definition, Dependencies, Strictness, hash};
+pub use definition::{Definition, Strictness, decode, hash};
+pub use dependencies::Dependencies;
 pub use glob::{Glob, GlobError};
 pub use name::{UnitName, UnitNameError, UnitType};
 pub use problem::{Problem, Rejected};

@@ -6,6 +6,11 @@ use crate::{
     syntax::{Entry, UnitFile},
 };
 
+/// Most values of one option, and longest line of one: enough for anything that a person means, and few enough that no
+/// file takes long to check.
+const MOST: usize = 1000;
+const LONGEST: usize = 16 * 1024;
+
 /// One value of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
@@ -58,6 +63,10 @@ impl<'a> Options<'a> {
                 items.clear();
                 continue;
             }
+            if entry.value.len() > LONGEST {
+                too_much(entry.line, option, report);
+                continue;
+            }
             let words = words(&entry.value, split);
             if !words.balanced {
                 report.let_through(
@@ -74,9 +83,23 @@ impl<'a> Options<'a> {
                 text: expand(self.specifiers, &raw),
                 raw,
             }));
+            if items.len() > MOST {
+                too_much(entry.line, option, report);
+                items.truncate(MOST);
+                break;
+            }
         }
         items
     }
+}
+
+fn too_much(line: u32, option: &str, report: &mut Report<'_>) {
+    report.error(
+        line,
+        option,
+        format!("it has more than {MOST} values, or a line of more than {LONGEST} bytes"),
+        "write fewer values; a pattern stands for many names",
+    );
 }
 
 struct Words {
