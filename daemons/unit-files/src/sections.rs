@@ -57,29 +57,25 @@ fn unknown_section(line: u32, name: &str, kind: UnitType, report: &mut Report<'_
 
 /// Options of one of our sections that don't exist.
 fn options(file: &UnitFile, section: &'static str, report: &mut Report<'_>) {
-    let (own, other, place): (Vec<&str>, &[&str], &str) = if section == fleet::SECTION {
-        (fleet::OPTIONS.into_iter().chain(fleet::LEGACY).collect(), &convoy::OPTIONS, convoy::SECTION)
+    let (own, old, other, place): (&[&str], &[&str], &[&str], &str) = if section == fleet::SECTION {
+        (&fleet::OPTIONS, &fleet::LEGACY, &convoy::OPTIONS, convoy::SECTION)
     } else {
-        (convoy::OPTIONS.to_vec(), &fleet::OPTIONS, fleet::SECTION)
+        (&convoy::OPTIONS, &[], &fleet::OPTIONS, fleet::SECTION)
     };
     for entry in file.entries(section) {
         let key = entry.key.as_str();
-        if own.contains(&key) {
+        if own.contains(&key) || old.contains(&key) {
             continue;
         }
+        let inside = || own.iter().copied().find(|option| key.contains(option));
         let remedy = if other.contains(&key) {
             format!("it belongs into [{place}]")
-        } else if let Some(meant) = nearest(key, own.iter().copied()) {
+        } else if let Some(meant) = nearest(key, own.iter().copied()).or_else(inside) {
             format!("did you mean {meant}?")
         } else if let Some(meant) = nearest(key, other.iter().copied()) {
             format!("did you mean {meant} in [{place}]?")
         } else {
-            let options = if section == fleet::SECTION {
-                fleet::OPTIONS.join(", ")
-            } else {
-                convoy::OPTIONS.join(", ")
-            };
-            format!("[{section}] has {options}")
+            format!("[{section}] has {}", own.join(", "))
         };
         report.let_through(
             entry.line,
