@@ -31,6 +31,24 @@ pub const ROUTES_CHANGED: &str = "d665842bdfcb59958a0f7823dd445ac7";
 pub const CONTAINER_DIED: &str = "4ffb1fd8318f57768ee75204d1d1230f";
 /// A sidekick was bound to its app unit.
 pub const BOUND: &str = "f485f35afbf450f89d99cc512c4b3566";
+/// A scheduler begins to lead, or stops.
+pub const LEADER_CHANGED: &str = "2f75d032dc78e0219657185a79b51d3a";
+/// A machine's record vanished.
+pub const MACHINE_LOST: &str = "2279256d7d86811fb2730c448b30de84";
+/// A machine's record came back.
+pub const MACHINE_BACK: &str = "b3f0113554f3ce92a37fe409d24dd0c9";
+/// Many machines vanished at once, and moves are frozen.
+pub const FREEZE_BEGINS: &str = "cebffd0fc756ab1745734ea499f42b27";
+/// Moves go on after a freeze.
+pub const FREEZE_ENDS: &str = "b8a4303e7a55add6d665c781522a3f95";
+/// A unit got a machine.
+pub const UNIT_PLACED: &str = "85ad8998c58d8af08ba8c2babee5afe7";
+/// A unit goes from one machine to another.
+pub const UNIT_MOVED: &str = "5f389ed5c6dcd88c84f745c9fc961d61";
+/// A unit is on no machine.
+pub const UNIT_PENDING: &str = "2b97eb5af97beb688b919cc687413bb8";
+/// A unit's file can't be used.
+pub const UNIT_REJECTED: &str = "6ad47360a3f101dd9740186239877c2a";
 
 /// All of them, with their names.
 pub const ALL: &[(&str, &str)] = &[
@@ -48,6 +66,15 @@ pub const ALL: &[(&str, &str)] = &[
     ("ROUTES_CHANGED", ROUTES_CHANGED),
     ("CONTAINER_DIED", CONTAINER_DIED),
     ("BOUND", BOUND),
+    ("LEADER_CHANGED", LEADER_CHANGED),
+    ("MACHINE_LOST", MACHINE_LOST),
+    ("MACHINE_BACK", MACHINE_BACK),
+    ("FREEZE_BEGINS", FREEZE_BEGINS),
+    ("FREEZE_ENDS", FREEZE_ENDS),
+    ("UNIT_PLACED", UNIT_PLACED),
+    ("UNIT_MOVED", UNIT_MOVED),
+    ("UNIT_PENDING", UNIT_PENDING),
+    ("UNIT_REJECTED", UNIT_REJECTED),
 ];
 
 #[cfg(test)]
