@@ -2,8 +2,26 @@
 //!
 //! Pure and deterministic. Fleet's hard rules, soft rules beyond them, and as few moves as possible.
 
+mod bits;
+mod catalog;
+mod chains;
+mod fill;
+mod globals;
+mod loads;
 mod model;
+mod outcome;
+mod pass;
+mod patterns;
+mod pick;
 mod place;
+mod presence;
+mod requests;
+mod room;
+mod seat;
+mod sites;
+mod state;
+mod table;
+mod teams;
 
 pub use model::{Accepts, Capacity, Machine, Unit};
 pub use place::{Placement, Reason, place};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Machine, Unit};
+use crate::{Machine, Unit, catalog::Catalog, outcome, pass::Pass};
 
 /// One reason, as a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,14 @@ pub struct Placement {
 
 /// Places units on machines.
 pub fn place(machines: &[Machine], units: &[Unit]) -> Placement {
-    let _ = (machines, units);
-    Placement::default()
+    let mut catalog = Catalog::default();
+    catalog.set_machines(machines.to_vec());
+    for (order, unit) in (0..).zip(units) {
+        if catalog.find(&unit.name).is_none() {
+            catalog.upsert(order, unit.clone());
+        }
+    }
+    let mut pass = Pass::new(&catalog, 1_000_000);
+    pass.run();
+    outcome::of(&pass)
 }

@@ -1,0 +1,123 @@
+//! The best machine for units that have to go somewhere.
+//!
+//! The soft rules, each one decides only what the former leave open:
+//! 1. not a machine where the unit failed too often (`avoid`);
+//! 2. a machine with room for its MemoryMax= and CPUQuota=;
+//! 3. for each key of Spread=, the value with the fewest instances of the template;
+//! 4. the least load, where a match of Prefer= counts like its weight less;
+//! 5. the lowest machine id.
+
+use crate::{
+    bits::Bits,
+    catalog::Entry,
+    pass::Pass,
+    table::{MachineAt, UnitAt},
+    teams::BlockAt,
+};
+
+/// What decides between machines, smaller is better: no room, instances per value, load, machine.
+type Score = (bool, Vec<i64>, i64, MachineAt);
+
+impl Pass<'_> {
+    /// The best machine that takes all of these blocks, except that one.
+    pub(crate) fn pick(&mut self, blocks: &[BlockAt], except: Option<MachineAt>) -> Option<MachineAt> {
+        let units = self.units(blocks);
+        let mut domain = self.domain(&units);
+        if let Some(except) = except {
+            domain.remove(except);
+        }
+        let mut shunned = Bits::none(self.catalog.sites.len());
+        units.iter().filter_map(|unit| self.entry(*unit)).for_each(|entry| {
+            entry.avoid.iter().for_each(|machine| shunned.insert(*machine));
+        });
+        if !shunned.meets(&domain) {
+            return self.best(blocks, &units, &domain);
+        }
+        let mut better = domain.clone();
+        better.take_away(&shunned);
+        if let Some(best) = self.best(blocks, &units, &better) {
+            return Some(best);
+        }
+        // All the same to it: then where it is.
+        let stays = units.iter().find_map(|unit| self.home[*unit]);
+        if let Some(stays) = stays.filter(|home| domain.has(*home) && self.fits(blocks, &units, *home)) {
+            return Some(stays);
+        }
+        domain.keep(&shunned);
+        self.best(blocks, &units, &domain)
+    }
+
+    fn best(&mut self, blocks: &[BlockAt], units: &[UnitAt], domain: &Bits) -> Option<MachineAt> {
+        let entries: Vec<&Entry> = units.iter().filter_map(|unit| self.catalog.entry(*unit)).collect();
+        let taste = entries.iter().find_map(|entry| Some((entry.taste?, entry.family)));
+        let roomy = entries.iter().any(|entry| entry.needs_room());
+        match taste {
+            None => self.lightest(blocks, units, &entries, domain, roomy).map(|(_, machine)| machine),
+            Some((taste, family)) => {
+                let mut best: Option<Score> = None;
+                for stratum in self.catalog.sites.strata(taste) {
+                    let mut among = stratum.machines.clone();
+                    among.keep(domain);
+                    if among.is_empty() {
+                        continue;
+                    }
+                    let Some((tight, machine)) = self.lightest(blocks, units, &entries, &among, roomy) else {
+                        continue;
+                    };
+                    let count = |value: &usize| family.map_or(0, |family| self.state.instances(family, *value));
+                    let counts = stratum.values.iter().map(count).collect();
+                    let score = (tight, counts, self.state.load[machine] - stratum.bonus, machine);
+                    if best.as_ref().is_none_or(|best| score < *best) {
+                        best = Some(score);
+                    }
+                }
+                best.map(|(_, _, _, machine)| machine)
+            }
+        }
+    }
+
+    /// The least loaded of these machines with room, or else without; whether it is without.
+    fn lightest(
+        &mut self,
+        blocks: &[BlockAt],
+        units: &[UnitAt],
+        entries: &[&Entry],
+        among: &Bits,
+        roomy: bool,
+    ) -> Option<(bool, MachineAt)> {
+        self.loads.follow(&mut self.state);
+        let loads = std::mem::take(&mut self.loads);
+        let mut tight = None;
+        let mut found = None;
+        for machine in loads.lightest(among) {
+            let room = !roomy || self.state.has_room(entries, machine);
+            if !room && tight.is_some() {
+                continue;
+            }
+            if self.fits(blocks, units, machine) {
+                if room {
+                    found = Some((false, machine));
+                    break;
+                }
+                tight = Some((true, machine));
+            }
+        }
+        self.loads = loads;
+        found.or(tight)
+    }
+
+    /// Whether the machine takes all of the blocks.
+    pub(crate) fn fits(&mut self, blocks: &[BlockAt], units: &[UnitAt], machine: MachineAt) -> bool {
+        if !units.iter().all(|unit| self.state.admits(*unit, machine)) {
+            return false;
+        }
+        if units.len() == 1 && blocks.iter().all(|block| self.teams.blocks[*block].links().next().is_none()) {
+            return true;
+        }
+        let fits = self.put_all(blocks, machine);
+        if fits {
+            blocks.iter().for_each(|block| drop(self.take_off(*block)));
+        }
+        fits
+    }
+}

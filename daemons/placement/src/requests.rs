@@ -1,0 +1,198 @@
+//! Moves that somebody asked for: operators (`wish`), units with Replaces=, and failures (`avoid`).
+//!
+//! None of them makes a third unit move, and none leaves a unit without a machine.
+
+use crate::{
+    pass::Pass,
+    table::{MachineAt, UnitAt},
+    teams::{BlockAt, TeamAt},
+};
+
+impl Pass<'_> {
+    /// Moves whole teams where an operator wants one of their units, if the hard rules allow it there.
+    pub(crate) fn obey_wishes(&mut self) {
+        // One that leaves may make room for another.
+        loop {
+            let mut obeyed = false;
+            for at in 0..self.catalog.ranked().len() {
+                let Some(unit) = self.catalog.ranked().get(at).copied() else { break };
+                let Some(entry) = self.entry(unit) else { continue };
+                let Some(wish) = entry.wish else { continue };
+                if self.state.at[unit].is_some_and(|now| now != wish)
+                    && let Some(team) = self.teams.team_of(unit)
+                    && !self.has_earlier_wish(team, unit)
+                {
+                    obeyed |= self.move_team(team, wish);
+                }
+            }
+            if !obeyed {
+                return;
+            }
+        }
+    }
+
+    /// In a team the wish of the unit that was submitted first counts.
+    fn has_earlier_wish(&self, team: TeamAt, unit: UnitAt) -> bool {
+        self.teams.members(team).any(|other| {
+            self.teams.rank[other] < self.teams.rank[unit]
+                && self.entry(other).is_some_and(|other| other.wish.is_some())
+        })
+    }
+
+    /// Moves everything of the team that is placed; or nothing.
+    fn move_team(&mut self, team: TeamAt, to: MachineAt) -> bool {
+        let placed: Vec<BlockAt> =
+            self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect();
+        let before = self.take_off_team(team);
+        if self.put_all(&placed, to) && self.are_sound(&before) {
+            self.units(&placed).iter().for_each(|unit| self.home[*unit] = Some(to));
+            return true;
+        }
+        self.restore(&before);
+        false
+    }
+
+    pub(crate) fn are_sound(&self, left: &[(UnitAt, MachineAt)]) -> bool {
+        left.iter().all(|(_, machine)| self.state.is_sound(*machine))
+    }
+
+    /// Units that take the place of others by Replaces=, if those can go elsewhere.
+    pub(crate) fn replace(&mut self) {
+        for at in 0..self.catalog.ranked().len() {
+            let Some(unit) = self.catalog.ranked().get(at).copied() else { break };
+            let Some(entry) = self.entry(unit) else { continue };
+            if !entry.is_ordinary() || entry.unit.rules.replaces.is_empty() || self.state.at[unit].is_some() {
+                continue;
+            }
+            let Some(team) = self.teams.team_of(unit) else { continue };
+            let blocks: Vec<BlockAt> = self.teams.teams[team].blocks().collect();
+            if blocks.iter().any(|block| self.is_placed(*block)) {
+                continue;
+            }
+            // Where it is itself comes first, then the places of those that it replaces, as they were submitted.
+            let mut places: Vec<MachineAt> = self.home[unit].into_iter().collect();
+            let mut replaced = self.replaced_by(unit);
+            replaced.sort_by_key(|other| self.teams.rank[*other]);
+            places.extend(replaced.iter().filter_map(|other| self.state.at[*other]));
+            places.into_iter().any(|place| self.take_place(unit, &blocks, place));
+        }
+    }
+
+    /// Placed units that the unit replaces.
+    fn replaced_by(&self, unit: UnitAt) -> Vec<UnitAt> {
+        let Some(entry) = self.entry(unit) else { return Vec::new() };
+        let patterns = entry.declares.iter().filter_map(|at| self.catalog.patterns.get(*at));
+        let members = patterns.flat_map(|pattern| pattern.members.iter().copied());
+        let mut replaced: Vec<UnitAt> =
+            members.filter(|other| self.state.at[*other].is_some() && self.replaces(unit, *other)).collect();
+        replaced.sort_unstable();
+        replaced.dedup();
+        replaced
+    }
+
+    fn replaces(&self, unit: UnitAt, other: UnitAt) -> bool {
+        match (self.entry(unit), self.entry(other)) {
+            (Some(entry), Some(other_entry)) if unit != other => {
+                entry.unit.rules.replaces.iter().any(|glob| glob.matches(&other_entry.unit.name))
+            }
+            _ => false,
+        }
+    }
+
+    fn take_place(&mut self, unit: UnitAt, blocks: &[BlockAt], place: MachineAt) -> bool {
+        let units = self.units(blocks);
+        if !self.domain(&units).has(place) {
+            return false;
+        }
+        let mut leaving: Vec<TeamAt> = Vec::new();
+        for member in &units {
+            for blocker in self.state.blockers(*member, place) {
+                if !self.replaces(unit, blocker) {
+                    return false;
+                }
+                leaving.extend(self.teams.team_of(blocker));
+            }
+        }
+        leaving.sort_unstable();
+        leaving.dedup();
+        let mut before = Vec::new();
+        let mut moving: Vec<Vec<BlockAt>> = Vec::new();
+        for team in leaving {
+            moving.push(self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect());
+            before.extend(self.take_off_team(team));
+        }
+        moving.sort_by_key(|blocks| blocks.iter().map(|block| self.rank(*block)).min());
+        let mut done = self.put_all(blocks, place);
+        let mut went = Vec::new();
+        for blocks in &moving {
+            let to = if done { self.pick(blocks, Some(place)) } else { None };
+            done = to.is_some_and(|to| self.put_all(blocks, to));
+            went.extend(to.map(|to| (blocks.clone(), to)));
+        }
+        if done && self.are_sound(&before) {
+            units.iter().for_each(|unit| self.home[*unit] = Some(place));
+            for (blocks, to) in went {
+                self.units(&blocks).iter().for_each(|unit| self.home[*unit] = Some(to));
+            }
+            return true;
+        }
+        blocks.iter().chain(moving.iter().flatten()).for_each(|block| drop(self.take_off(*block)));
+        self.restore(&before);
+        false
+    }
+
+    /// Moves teams away from machines where a unit of theirs failed too often, if another machine takes them.
+    pub(crate) fn leave_avoided(&mut self) {
+        for at in 0..self.catalog.ranked().len() {
+            let Some(unit) = self.catalog.ranked().get(at).copied() else { break };
+            let Some(entry) = self.entry(unit).filter(|entry| !entry.avoid.is_empty()) else { continue };
+            let (Some(now), Some(team)) = (self.state.at[unit], self.teams.team_of(unit)) else { continue };
+            if !entry.avoid.contains(&now) || entry.wish == Some(now) {
+                continue;
+            }
+            let placed: Vec<BlockAt> =
+                self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect();
+            let before = self.take_off_team(team);
+            let to = self.pick(&placed, Some(now));
+            let shunned = |unit: &UnitAt| {
+                self.entry(*unit).is_some_and(|entry| to.is_some_and(|to| entry.avoid.contains(&to)))
+            };
+            let better = to.filter(|_| !self.units(&placed).iter().any(shunned));
+            if better.is_some_and(|to| self.put_all(&placed, to)) && self.are_sound(&before) {
+                self.units(&placed).iter().for_each(|unit| self.home[*unit] = better);
+            } else {
+                placed.iter().for_each(|block| drop(self.take_off(*block)));
+                self.restore(&before);
+            }
+        }
+    }
+
+    /// Whoever was moved for somebody else's sake goes back if it can after all.
+    pub(crate) fn settle(&mut self) {
+        for team in 0..self.teams.teams.len() {
+            let away = |unit: UnitAt| {
+                self.home[unit].is_some_and(|home| self.state.at[unit].is_some_and(|now| now != home))
+            };
+            if !self.teams.members(team).any(away) {
+                continue;
+            }
+            let units: Vec<UnitAt> = self.teams.members(team).collect();
+            let homes: Vec<MachineAt> = units.iter().filter_map(|unit| self.home[*unit]).collect();
+            let Some(home) = homes.first().copied() else { continue };
+            // The whole team at home is better only if that is one place and everybody's.
+            if homes.iter().all(|other| *other == home) {
+                self.move_team_home(team, home);
+            }
+        }
+    }
+
+    fn move_team_home(&mut self, team: TeamAt, home: MachineAt) {
+        let placed: Vec<BlockAt> =
+            self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect();
+        let before = self.take_off_team(team);
+        if !(self.put_all(&placed, home) && self.are_sound(&before)) {
+            placed.iter().for_each(|block| drop(self.take_off(*block)));
+            self.restore(&before);
+        }
+    }
+}
