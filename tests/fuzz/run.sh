@@ -21,7 +21,12 @@ share=$((seconds / 3))
 for target in $targets; do
     mkdir -p "$build/corpus/$target" "$build/failures"
     echo "fuzzing $target for $share s"
-    "$build/$host/release/$target" -max_total_time="$share" -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
+    if ! "$build/$host/release/$target" -max_total_time="$share" -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
         -print_final_stats=1 -verbosity=0 -dict="$here/$target.dict" -artifact_prefix="$build/failures/$target-" \
-        "$build/corpus/$target" "$here/corpus/$target"
+        "$build/corpus/$target" "$here/corpus/$target" >"$build/$target.log" 2>&1; then
+        cat "$build/$target.log"
+        echo "$target failed; the input is in $build/failures" >&2
+        exit 1
+    fi
+    grep '^stat::' "$build/$target.log"
 done

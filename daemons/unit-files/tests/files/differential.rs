@@ -86,7 +86,9 @@ fn messages(text: &str) -> Vec<String> {
                 end = end.min(*line);
                 format!("Invalid section header '{text}'")
             }
-            Fault::NoEqualsSign { .. } | Fault::NoKey { .. } | Fault::NulByte | Fault::LineTooLong => continue,
+            Fault::NoEqualsSign { .. } | Fault::NoKey { .. } | Fault::NulByte | Fault::LineTooLong => {
+                continue;
+            }
         };
         found.push((*line, message));
     }

@@ -14,6 +14,7 @@ mod fleet_options;
 mod glob;
 mod mixes;
 mod name;
+mod oracle;
 mod properties;
 mod quantities;
 mod syntax;
