@@ -1,0 +1,111 @@
+//! What a leader remembers beyond what the store says. All of it may be lost: a new leader comes to the same decisions a
+//! little later, never to unsafe ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use convoy_keys::{FreezeRecord, MachineId, MachineRecord};
+use convoy_placement::{Machine, Placement, Unit};
+use convoy_store::Revision;
+use convoy_unit_files::UnitName;
+
+use crate::event::Cause;
+
+/// A machine that was seen, or that has a schedule.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// What it said of itself last.
+    pub(crate) record: Option<MachineRecord>,
+    /// Since when it has been away.
+    pub(crate) vanished: Option<Duration>,
+    /// It had something to run when it vanished.
+    pub(crate) was_used: bool,
+    /// The boot that an announced reboot is to end.
+    pub(crate) boot_before: Option<String>,
+}
+
+/// Moves off absent machines are held back.
+#[derive(Debug, Clone)]
+pub(crate) struct Freeze {
+    pub(crate) since_unix: u64,
+    pub(crate) until: Duration,
+    pub(crate) until_unix: u64,
+    pub(crate) absent: BTreeSet<MachineId>,
+}
+
+/// Where a unit is going that is on no machine meanwhile.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Intent {
+    pub(crate) to: MachineId,
+    /// Where it comes from, and why it leaves.
+    pub(crate) from: Option<(MachineId, Cause)>,
+}
+
+/// Where a unit failed too often.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Avoided {
+    /// Machines, each with the end of its time.
+    pub(crate) machines: BTreeMap<MachineId, Duration>,
+    /// How often that happened.
+    pub(crate) bounces: u32,
+}
+
+/// Whether the store has the freeze record that it should have.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum Told<T> {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// A write's outcome is unknown.
+    Doubt,
+    /// It says this.
+    This(T),
+}
+
+/// What a leader remembers.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The revision at which this leadership began.
+    pub(crate) since: Revision,
+    /// A name for the store, should it need one.
+    pub(crate) cluster_id: String,
+    /// When the first look was taken.
+    pub(crate) began: Option<Duration>,
+    /// This leader gave the store its name: nobody had ever led here.
+    pub(crate) fresh: bool,
+    /// Until when machines may still announce themselves.
+    pub(crate) settles: Duration,
+    pub(crate) machines: BTreeMap<MachineId, Known>,
+    pub(crate) freeze: Option<Freeze>,
+    pub(crate) freeze_told: Told<FreezeRecord>,
+    /// Machines that a freeze ended without.
+    pub(crate) written_off: BTreeSet<MachineId>,
+    /// Where units are going that are on no machine meanwhile.
+    pub(crate) intents: BTreeMap<UnitName, Intent>,
+    /// For units that may run at most once: machines where they may be running.
+    pub(crate) suspects: BTreeMap<UnitName, BTreeSet<MachineId>>,
+    pub(crate) avoid: BTreeMap<UnitName, Avoided>,
+    /// Units that a drain set in motion, and when.
+    pub(crate) drained: BTreeMap<UnitName, Duration>,
+    /// The machine that a rollout works on, with the run that is to end there.
+    pub(crate) rollouts: BTreeMap<UnitName, (MachineId, String)>,
+    /// Rollouts that were said to have stopped, with the hash.
+    pub(crate) stopped: BTreeMap<UnitName, String>,
+    pub(crate) told_pending: BTreeMap<UnitName, String>,
+    pub(crate) told_rejected: BTreeMap<UnitName, Revision>,
+    pub(crate) told_unusable: BTreeMap<String, String>,
+    /// The last question to placement, and its answer.
+    pub(crate) placed: Option<(Vec<Machine>, Vec<Unit>, Placement)>,
+}
+
+impl Memory {
+    /// Nothing but when this leadership began, and a random name for a store that has none.
+    pub fn new(since: Revision, cluster_id: String) -> Self {
+        Self { since, cluster_id, ..Self::default() }
+    }
+
+    /// A write's outcome is unknown: what was told may have to be told again.
+    pub fn doubt(&mut self) {
+        self.freeze_told = Told::Doubt;
+    }
+}
