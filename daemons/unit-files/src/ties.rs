@@ -20,7 +20,7 @@ pub fn check(units: &[&Definition], strictness: Strictness) -> Vec<(UnitName, Pr
     let mut problems = Vec::new();
     for (index, unit) in set.units.iter().enumerate() {
         for tie in &unit.rules.ties {
-            let Some(other) = set.by_name.get(tie.as_str()).copied() else { continue };
+            let Some(other) = set.number(tie) else { continue };
             if !set.share_a_machine(index, other) {
                 problems.push((unit.name.clone(), set.problem(unit, other, strictness)));
             }
@@ -44,22 +44,29 @@ struct Set<'a> {
 impl<'a> Set<'a> {
     fn new(units: &[&'a Definition]) -> Self {
         let units: Vec<&Definition> = units.iter().copied().filter(|unit| !unit.name.is_template()).collect();
-        let by_name: HashMap<&str, usize> =
+        let mut by_name: HashMap<&str, usize> =
             units.iter().enumerate().map(|(index, unit)| (unit.name.as_str(), index)).collect();
+        // Who follows a unit that isn't there yet will be on its machine; such units get numbers of their own.
+        let mut edges = Vec::new();
+        let mut numbers = units.len();
+        for (index, unit) in units.iter().enumerate() {
+            for target in &unit.rules.machine_of {
+                let number = *by_name.entry(target.as_str()).or_insert(numbers);
+                numbers = numbers.max(number + 1);
+                edges.push((index, number));
+            }
+        }
         let is_global = |index: usize| units.get(index).is_some_and(|unit| unit.rules.global);
-        let edges = || {
-            units.iter().enumerate().flat_map(|(index, unit)| {
-                let targets = unit.rules.machine_of.iter();
-                targets.filter_map(|name| by_name.get(name.as_str())).map(move |target| (index, *target))
-            })
-        };
-        let mut groups = Groups((0..units.len()).collect());
-        for (index, target) in edges().filter(|(index, target)| !is_global(*index) && !is_global(*target)) {
-            groups.join(index, target);
+        let mut groups = Groups((0..numbers).collect());
+        for (index, target) in edges.iter().copied() {
+            if !is_global(index) && !is_global(target) {
+                groups.join(index, target);
+            }
         }
         let group: Vec<usize> = (0..units.len()).map(|index| groups.of(index)).collect();
         let group_of = |index: usize| group.get(index).copied().unwrap_or(index);
-        let follows = edges()
+        let follows = edges
+            .into_iter()
             .filter(|(index, target)| !is_global(*index) && is_global(*target))
             .map(|(index, target)| (group_of(index), target))
             .collect();
@@ -70,6 +77,11 @@ impl<'a> Set<'a> {
             }
         }
         Self { units, by_name, group, follows, pinned }
+    }
+
+    /// The number of a unit that is in the set.
+    fn number(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied().filter(|number| *number < self.units.len())
     }
 
     /// Whether wherever the unit is the other one is too.

@@ -75,11 +75,20 @@ fn either_direction_and_any_chain_will_do() {
         ]),
         [""; 0]
     );
-    // A third one that isn't submitted keeps nobody together.
+    // It may be submitted later.
     assert_eq!(
-        rejected(&[("main@1.service", follows), ("side@1.service", &format!("{side}{follows}"))]).len(),
-        1
+        rejected(&[("main@1.service", follows), ("side@1.service", &format!("{side}{follows}"))]),
+        [""; 0]
     );
+}
+
+#[test]
+fn a_unit_that_is_named_twice_is_one_unit() {
+    let side = ("side@1.service", "[Unit]\nBindsTo=main@1.service\n[X-Fleet]\nMachineOf=main@1.service\n");
+    assert_eq!(rejected(&[side, side, MAIN, MAIN]), [""; 0]);
+    let elsewhere = ("other.service", "[X-Fleet]\nMachineOf=missing.service\n");
+    let untied = ("side@1.service", "[Unit]\nBindsTo=main@1.service\n");
+    assert_eq!(rejected(&[untied, MAIN, MAIN, elsewhere]).len(), 1);
 }
 
 #[test]
