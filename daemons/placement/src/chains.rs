@@ -258,6 +258,4 @@ impl Pass<'_> {
         self.restore(&left);
         false
     }
-
-    pub(crate) fn search(&mut self) {}
 }

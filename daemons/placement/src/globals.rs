@@ -129,6 +129,23 @@ impl Globals {
         self.related.iter().filter_map(of)
     }
 
+    pub(crate) fn conflicts(&self, unit: UnitAt, position: usize) -> bool {
+        self.related.get(&unit).is_some_and(|relations| relations.contains(&(position, Relation::Conflicts)))
+    }
+
+    /// Whether the global is on the machine unless a unit gets in its way: no other global could.
+    pub(crate) fn stays_if_let(&self, position: usize, machine: MachineAt) -> bool {
+        let global = &self.globals[position];
+        global.present.has(machine) && global.elders.is_empty()
+    }
+
+    /// Globals that come to the machine or leave it if the unit comes there.
+    pub(crate) fn changes(&self, catalog: &Catalog, unit: UnitAt, machine: MachineAt) -> Vec<(UnitAt, bool)> {
+        let after = self.who_is_present(catalog, machine, Some(unit));
+        let changed = self.globals.iter().zip(after).filter(|(global, now)| global.present.has(machine) != *now);
+        changed.map(|(global, now)| (global.unit, now)).collect()
+    }
+
     /// Whether the unit may join these residents. Units without relations always may.
     pub(crate) fn admits(
         &self,

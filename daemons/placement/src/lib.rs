@@ -5,6 +5,8 @@
 mod bits;
 mod catalog;
 mod chains;
+mod component;
+mod csp;
 mod fill;
 mod globals;
 mod loads;
@@ -17,6 +19,7 @@ mod place;
 mod presence;
 mod requests;
 mod room;
+mod search;
 mod seat;
 mod sites;
 mod state;

@@ -37,6 +37,8 @@ pub(crate) struct Pass<'c> {
     pub(crate) clashed: BTreeSet<BlockAt>,
     /// Elementary steps that searches may still take in this pass.
     pub(crate) budget: u64,
+    /// Some unit has RequireCapacity=, so that limits matter to everybody who has any.
+    pub(crate) somebody_requires_room: bool,
 }
 
 /// Where some blocks were, to go back to.
@@ -52,6 +54,9 @@ impl<'c> Pass<'c> {
             home: Table::filled(None, catalog.positions()),
             clashed: BTreeSet::new(),
             budget,
+            somebody_requires_room: catalog.ranked().iter().filter_map(|unit| catalog.entry(*unit)).any(|entry| {
+                entry.is_ordinary() && entry.unit.rules.require_capacity && entry.needs_room()
+            }),
         }
     }
 

@@ -28,7 +28,7 @@ pub fn place(machines: &[Machine], units: &[Unit]) -> Placement {
             catalog.upsert(order, unit.clone());
         }
     }
-    let mut pass = Pass::new(&catalog, 1_000_000);
+    let mut pass = Pass::new(&catalog, 20_000_000);
     pass.run();
     outcome::of(&pass)
 }

@@ -58,6 +58,11 @@ impl Room {
         !fresh || !is_reserved(entry, machine) || self.reserved.plus(Use::of(entry)).fits(self.capacity)
     }
 
+    /// Whether what requires room has it.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.fresh == 0 || self.reserved.fits(self.capacity)
+    }
+
     /// Whether nothing is overcommitted with these units.
     pub(crate) fn holds(&self, entries: &[&Entry]) -> bool {
         entries.iter().fold(self.used, |used, entry| used.plus(Use::of(entry))).fits(self.capacity)

@@ -17,17 +17,19 @@ impl Pass<'_> {
     /// together there as few as possible have to leave, later ones before earlier ones.
     pub(crate) fn seat(&mut self) {
         let mut block_home: Table<Option<MachineAt>> = Table::filled(None, self.teams.blocks.len());
+        let mut staying: Table<bool> = Table::filled(false, self.teams.blocks.len());
         let mut crowded: BTreeMap<MachineAt, BTreeSet<TeamAt>> = BTreeMap::new();
         for team in 0..self.teams.teams.len() {
             let blocks: Vec<BlockAt> = self.teams.teams[team].blocks().collect();
             for block in blocks {
-                let Some(home) = self.find_home(block, &block_home) else { continue };
+                let Some(home) = self.find_home(block, &block_home, &staying) else { continue };
                 block_home[block] = Some(home);
                 let members: Vec<UnitAt> = self.teams.blocks[block].members().collect();
                 let stays = |unit: &UnitAt| self.entry(*unit).is_some_and(|entry| entry.home == Some(home));
-                let staying: Vec<UnitAt> = members.iter().copied().filter(stays).collect();
-                staying.iter().for_each(|unit| self.home[*unit] = Some(home));
-                if staying.len() == members.len() && self.put(&[block], home).is_empty() {
+                let at_home: Vec<UnitAt> = members.iter().copied().filter(stays).collect();
+                at_home.iter().for_each(|unit| self.home[*unit] = Some(home));
+                staying[block] = at_home.len() == members.len();
+                if staying[block] && self.put(&[block], home).is_empty() {
                     crowded.entry(home).or_default().insert(team);
                     self.clashed.insert(block);
                 }
@@ -39,14 +41,19 @@ impl Pass<'_> {
     }
 
     /// A block without targets is at home where most of its members are; a follower only where its targets are.
-    fn find_home(&self, block: BlockAt, known: &Table<Option<MachineAt>>) -> Option<MachineAt> {
+    fn find_home(
+        &self,
+        block: BlockAt,
+        known: &Table<Option<MachineAt>>,
+        staying: &Table<bool>,
+    ) -> Option<MachineAt> {
         let here = &self.teams.blocks[block];
         let mut of_targets = here.needs.iter().map(|need| known[*need]);
         if let Some(first) = of_targets.next() {
             let home = first?;
             return of_targets.all(|other| other == Some(home)).then_some(home);
         }
-        if let Some(home) = here.ties.iter().find_map(|tie| known[*tie]) {
+        if let Some(home) = here.ties.iter().filter(|tie| staying[**tie]).find_map(|tie| known[*tie]) {
             return Some(home);
         }
         let mut votes: Vec<(MachineAt, usize)> = Vec::new();

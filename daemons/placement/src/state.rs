@@ -71,8 +71,23 @@ impl<'c> State<'c> {
     pub(crate) fn admits_beside(&self, unit: UnitAt, entry: &Entry, machine: MachineAt) -> bool {
         !entry.declares.iter().any(|pattern| self.matched[*pattern].on(machine))
             && !entry.hits.iter().any(|pattern| self.named[*pattern].on(machine))
-            && self.rooms[machine].admits(entry, machine)
+            && self.room_beside(unit, machine).admits(entry, machine)
             && self.globals.admits(self.catalog, unit, machine, &self.residents[machine])
+    }
+
+    /// The room there after the globals have left or come that the unit's coming concerns.
+    fn room_beside(&self, unit: UnitAt, machine: MachineAt) -> Room {
+        let mut room = self.rooms[machine];
+        if self.globals.is_related(unit) {
+            for (global, comes) in self.globals.changes(self.catalog, unit, machine) {
+                match self.catalog.entry(global) {
+                    Some(global) if comes => room.add_global(global),
+                    Some(global) => room.remove_global(global),
+                    None => {}
+                }
+            }
+        }
+        room
     }
 
     /// Whether nothing on the machine is overcommitted with these units; a soft rule.
@@ -112,9 +127,10 @@ impl<'c> State<'c> {
         Some(machine)
     }
 
-    /// Whether everything on the machine gets along with the globals there. Only a unit that leaves can upset that.
+    /// Whether everything on the machine gets along with the globals there: a unit that leaves may let one back in.
     pub(crate) fn is_sound(&self, machine: MachineAt) -> bool {
-        self.globals.is_sound(self.catalog, machine, &self.residents[machine])
+        self.rooms[machine].is_sound()
+            && self.globals.is_sound(self.catalog, machine, &self.residents[machine])
     }
 
     /// The units there with which this one can't share a machine.

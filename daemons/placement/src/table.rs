@@ -8,7 +8,7 @@ pub(crate) type UnitAt = usize;
 pub(crate) type MachineAt = usize;
 
 /// A vector that is read by positions which its owner has handed out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table<T>(pub(crate) Vec<T>);
 
 impl<T> Default for Table<T> {
