@@ -22,7 +22,10 @@ exampledir ?= /usr/share/doc/convoy/examples
 RELEASE_TREE := target/release-tree
 RELEASE := target/convoy-$(VERSION)-$(ARCH).tar.gz
 
-.PHONY: help setup build install release lint test bench demo demo-down
+# Seconds of fuzzing, all targets together.
+FUZZ_SECONDS ?= 300
+
+.PHONY: help setup build install release lint test bench fuzz demo demo-down
 
 help:
 	@echo 'make demo        the whole road on four machines (or on loopback), step by step'
@@ -34,6 +37,7 @@ help:
 	@echo 'make lint        format, lints, dependencies'
 	@echo 'make test        all tests, the scenarios on real machines included'
 	@echo 'make bench       benchmarks against the old ways, as tables'
+	@echo 'make fuzz        coverage-guided fuzzing, FUZZ_SECONDS=300'
 
 setup:
 	packaging/setup-debian.sh build test
@@ -101,6 +105,10 @@ test: setup release
 bench: setup release
 	cargo build --release --locked -p convoy-bench -p convoy-road
 	CONVOY_RELEASE=$(CURDIR)/$(RELEASE) target/release/convoy-bench
+
+fuzz:
+	packaging/setup-debian.sh build
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 demo:
 	@packaging/setup-debian.sh build test
