@@ -49,6 +49,22 @@ pub const UNIT_MOVED: &str = "5f389ed5c6dcd88c84f745c9fc961d61";
 pub const UNIT_PENDING: &str = "2b97eb5af97beb688b919cc687413bb8";
 /// A unit's file can't be used.
 pub const UNIT_REJECTED: &str = "6ad47360a3f101dd9740186239877c2a";
+/// A unit was started or restarted because the schedule says so.
+pub const UNIT_STARTED: &str = "02bb5c963b15400f9dbec805efbca499";
+/// A unit was stopped because the schedule says so.
+pub const UNIT_STOPPED: &str = "baa11fedb8c7428aac469217155f95a7";
+/// A unit of the schedule failed.
+pub const UNIT_FAILED: &str = "f35a0db518c943fdb2bb77afaed35b4a";
+/// A machine is no longer announced.
+pub const LEASE_LOST: &str = "4ba30672100d434e9377c2453411cd23";
+/// Units that live by the machine's lease may run.
+pub const LEASE_HELD: &str = "a21e7c8cbebc43c4967154dc4def26b9";
+/// A unit is stopped because its machine was cut off.
+pub const FENCED: &str = "ee55ff5c2e9644438a5f97b0733974a1";
+/// A unit runs on though the store has lost its schedule.
+pub const UNCLAIMED: &str = "47c7d26e34d545d0ac9dbf5960f54f88";
+/// A unit that runs already is the one that is wanted.
+pub const ADOPTED: &str = "23f7b417e8ac4b1383f84df5a0d52649";
 
 /// All of them, with their names.
 pub const ALL: &[(&str, &str)] = &[
@@ -75,6 +91,14 @@ pub const ALL: &[(&str, &str)] = &[
     ("UNIT_MOVED", UNIT_MOVED),
     ("UNIT_PENDING", UNIT_PENDING),
     ("UNIT_REJECTED", UNIT_REJECTED),
+    ("UNIT_STARTED", UNIT_STARTED),
+    ("UNIT_STOPPED", UNIT_STOPPED),
+    ("UNIT_FAILED", UNIT_FAILED),
+    ("LEASE_LOST", LEASE_LOST),
+    ("LEASE_HELD", LEASE_HELD),
+    ("FENCED", FENCED),
+    ("UNCLAIMED", UNCLAIMED),
+    ("ADOPTED", ADOPTED),
 ];
 
 #[cfg(test)]

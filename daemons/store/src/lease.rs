@@ -81,6 +81,21 @@ impl Store {
         Ok(answer.keys().iter().filter_map(|key| String::from_utf8(key.clone()).ok()).collect())
     }
 
+    /// How much of its time to live a lease has left, and how long that is altogether; whole seconds. An owner that is
+    /// well renews at a third of it, so that less than half is a sign of trouble. `None` if the lease is gone.
+    pub async fn lease_left(&self, lease: i64) -> Result<Option<(Duration, Duration)>, StoreError> {
+        let subject = lease_name(lease);
+        let answer = self
+            .endpoints()
+            .call(
+                Task { operation: "inspect", subject: &subject, repeat: Repeat::Read },
+                |mut session| async move { session.lease.time_to_live(lease, None).await },
+            )
+            .await?;
+        let seconds = |number: i64| u64::try_from(number).ok().map(Duration::from_secs);
+        Ok(seconds(answer.ttl()).zip(seconds(answer.granted_ttl())))
+    }
+
     /// Ends a lease and removes its keys. One that is gone already is as good.
     pub(crate) async fn revoke(&self, id: i64) -> Result<(), StoreError> {
         let subject = lease_name(id);

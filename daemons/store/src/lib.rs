@@ -36,7 +36,7 @@ pub use entry::{Change, Entry, Revision, Snapshot};
 pub use error::{ErrorKind, StoreError};
 pub use feed::{CautiousFeed, Feed, FeedEvent, OUTAGE_GRACE};
 pub use mirror::Mirror;
-pub use ownership::{LeaseSettings, Ownership, OwnershipStatus};
+pub use ownership::{Answered, LeaseSettings, Ownership, OwnershipStatus};
 pub use settings::{StoreSettings, TlsSettings};
 pub use store::Store;
 pub use transaction::{Answer, Compare, Operation, Outcome, Transaction};

@@ -4,11 +4,16 @@
 //! unread signals. So nothing is cached here, signals and calls have a connection each, signals are drained by a
 //! task of their own, and after [`SystemdError::Bus`] the owner drops the [`Manager`] and connects again.
 
+mod changes;
 mod error;
 mod job;
 mod manager;
+mod path;
 mod proxy;
+mod unit;
 
+pub use changes::UnitChanges;
 pub use error::SystemdError;
 pub use job::JobResult;
-pub use manager::{ActiveState, Manager};
+pub use manager::{ActiveState, Manager, QueuedJob};
+pub use unit::{ServiceEnd, UnitChange, UnitStatus};

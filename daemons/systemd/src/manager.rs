@@ -11,11 +11,13 @@ use zbus::proxy::CacheProperties;
 use zbus::wire::OwnedObjectPath;
 use zbus::{Connection, connection};
 
-use crate::proxy::ManagerProxy;
-use crate::{JobResult, SystemdError};
+use crate::path::unit_path;
+use crate::proxy::{ManagerProxy, PropertiesOfProxy};
+use crate::unit::{Properties, status, text};
+use crate::{JobResult, ServiceEnd, SystemdError, UnitStatus};
 
 /// A method call that the manager doesn't answer within this time never will.
-const CALL_DEADLINE: Duration = Duration::from_secs(25);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(25);
 /// Reloading reads every unit file again; a busy machine needs its time.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
 /// Jobs that may end between our call and our look at the signal, on a machine that boots.
@@ -38,6 +40,64 @@ pub enum ActiveState {
     Deactivating,
     /// A state that later versions of systemd added.
     Other,
+}
+
+impl ActiveState {
+    pub(crate) fn parse(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "reloading" => Self::Reloading,
+            "inactive" => Self::Inactive,
+            "failed" => Self::Failed,
+            "activating" => Self::Activating,
+            "deactivating" => Self::Deactivating,
+            _ => Self::Other,
+        }
+    }
+
+    /// Nothing of the unit runs.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Inactive | Self::Failed)
+    }
+}
+
+/// A job that was queued, to be waited for.
+#[derive(Debug)]
+pub struct QueuedJob {
+    verb: &'static str,
+    unit: String,
+    job: OwnedObjectPath,
+    removed: broadcast::Receiver<JobRemoved>,
+    connection: Connection,
+}
+
+impl QueuedJob {
+    /// Waits until the job has ended, or until the deadline.
+    pub async fn ended(mut self, deadline: Duration) -> Result<JobResult, SystemdError> {
+        tokio::select! {
+            outcome = timeout(deadline, removal(&mut self.removed, &self.job)) => outcome.unwrap_or_else(|_| {
+                Err(SystemdError::Deadline { verb: self.verb, unit: self.unit, deadline })
+            }),
+            () = self.connection.closed() => Err(SystemdError::Closed),
+        }
+    }
+}
+
+async fn removal(
+    removed: &mut broadcast::Receiver<JobRemoved>,
+    job: &OwnedObjectPath,
+) -> Result<JobResult, SystemdError> {
+    loop {
+        match removed.recv().await {
+            Ok(ended) if ended.job == *job => return Ok(ended.result),
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => return Err(SystemdError::Closed),
+            // Our job may be among what was missed, so only the deadline can tell.
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "more jobs ended at once than could be followed");
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -116,6 +176,83 @@ impl Manager {
         self.job("reload", unit, deadline, self.calls.reload_unit(unit, "replace")).await
     }
 
+    /// Queues the start of a unit, in place of a job that opposes it.
+    pub async fn begin_start(&self, unit: &str) -> Result<QueuedJob, SystemdError> {
+        self.queue("start", unit, self.calls.start_unit(unit, "replace")).await
+    }
+
+    /// Queues the stop of a unit, in place of a job that opposes it.
+    pub async fn begin_stop(&self, unit: &str) -> Result<QueuedJob, SystemdError> {
+        self.queue("stop", unit, self.calls.stop_unit(unit, "replace")).await
+    }
+
+    /// Queues a full stop and a start of a unit. What is bound to it follows.
+    pub async fn begin_restart(&self, unit: &str) -> Result<QueuedJob, SystemdError> {
+        self.queue("restart", unit, self.calls.restart_unit(unit, "replace")).await
+    }
+
+    async fn queue(
+        &self,
+        verb: &'static str,
+        unit: &str,
+        call: impl Future<Output = zbus::Result<OwnedObjectPath>>,
+    ) -> Result<QueuedJob, SystemdError> {
+        // Before the call: a short job may be gone before its path has reached us.
+        let removed = self.removed.subscribe();
+        let job = call.await.map_err(|error| SystemdError::from_call(verb, unit, error))?;
+        Ok(QueuedJob { verb, unit: unit.to_owned(), job, removed, connection: self.connection.clone() })
+    }
+
+    /// Makes the links of the unit's `[Install]` section until the next boot. Without such a section nothing happens.
+    /// Takes effect with the next [`Manager::daemon_reload`].
+    pub async fn enable_for_this_boot(&self, unit: &str) -> Result<(), SystemdError> {
+        let done = self.calls.enable_unit_files(&[unit], true, true).await;
+        done.map(drop).map_err(|error| SystemdError::from_call("enable", unit, error))
+    }
+
+    /// Removes the links again.
+    pub async fn disable_for_this_boot(&self, unit: &str) -> Result<(), SystemdError> {
+        let done = self.calls.disable_unit_files(&[unit], true).await;
+        done.map(drop).map_err(|error| SystemdError::from_call("disable", unit, error))
+    }
+
+    /// The unit as it is now; one that nobody has loaded yet is loaded for the answer.
+    pub async fn unit_status(&self, unit: &str) -> Result<UnitStatus, SystemdError> {
+        Ok(status(&self.all_properties(unit, "Unit").await?))
+    }
+
+    /// How the last run of a service ended.
+    pub async fn service_end(&self, unit: &str) -> Result<ServiceEnd, SystemdError> {
+        let properties = self.all_properties(unit, "Service").await?;
+        Ok(ServiceEnd {
+            result: text(&properties, "Result").unwrap_or_default(),
+            restart: text(&properties, "Restart").unwrap_or_default(),
+        })
+    }
+
+    /// True while the machine is being shut down or rebooted.
+    pub async fn is_shutting_down(&self) -> Result<bool, SystemdError> {
+        let state = self.calls.system_state().await;
+        let state = state.map_err(|error| SystemdError::from_call("inspect", "systemd", error))?;
+        Ok(state == "stopping")
+    }
+
+    /// The folders in which unit files are looked for, the first ones winning.
+    pub async fn unit_folders(&self) -> Result<Vec<String>, SystemdError> {
+        let folders = self.calls.unit_path().await;
+        folders.map_err(|error| SystemdError::from_call("inspect", "systemd", error))
+    }
+
+    async fn all_properties(&self, unit: &str, interface: &str) -> Result<Properties, SystemdError> {
+        let fail = |error| SystemdError::from_call("inspect", unit, error);
+        let builder = PropertiesOfProxy::builder(&self.connection)
+            .destination("org.freedesktop.systemd1")
+            .path(unit_path(unit))
+            .cache_properties(CacheProperties::No);
+        let proxy = builder.build().await.map_err(fail)?;
+        proxy.get_all(&format!("org.freedesktop.systemd1.{interface}")).await.map_err(fail)
+    }
+
     /// Forgets that a unit failed and how often it was started of late.
     pub async fn reset_failed(&self, unit: &str) -> Result<(), SystemdError> {
         let done = self.calls.reset_failed_unit(unit).await;
@@ -133,15 +270,7 @@ impl Manager {
     /// The unit's state; a unit that nobody has loaded yet is loaded for the answer.
     pub async fn active_state(&self, unit: &str) -> Result<ActiveState, SystemdError> {
         let state: String = self.unit_property(unit, "ActiveState").await?;
-        Ok(match state.as_str() {
-            "active" => ActiveState::Active,
-            "reloading" => ActiveState::Reloading,
-            "inactive" => ActiveState::Inactive,
-            "failed" => ActiveState::Failed,
-            "activating" => ActiveState::Activating,
-            "deactivating" => ActiveState::Deactivating,
-            _ => ActiveState::Other,
-        })
+        Ok(ActiveState::parse(&state))
     }
 
     /// A property that is a list of strings, such as `BindsTo` or `After`.
@@ -191,17 +320,7 @@ impl Manager {
         let mut removed = self.removed.subscribe();
         let waited = timeout(deadline, async {
             let job = call.await.map_err(|error| SystemdError::from_call(verb, unit, error))?;
-            loop {
-                match removed.recv().await {
-                    Ok(ended) if ended.job == job => return Ok(ended.result),
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Closed) => return Err(SystemdError::Closed),
-                    // Our job may be among what was missed, so only the deadline can tell.
-                    Err(broadcast::error::RecvError::Lagged(missed)) => {
-                        tracing::warn!(missed, "more jobs ended at once than could be followed");
-                    }
-                }
-            }
+            removal(&mut removed, &job).await
         });
         tokio::select! {
             outcome = waited => outcome.unwrap_or_else(|_| {
@@ -216,14 +335,14 @@ impl Manager {
     }
 }
 
-async fn open(deadline: Duration) -> Result<Connection, SystemdError> {
+pub(crate) async fn open(deadline: Duration) -> Result<Connection, SystemdError> {
     let builder = connection::Builder::system().method_timeout(deadline);
     // An unread signal holds up every call on its connection; a booting machine sends many at once.
     let builder = builder.max_queued(NonZeroUsize::new(JOBS_KEPT).unwrap_or(NonZeroUsize::MIN));
     builder.build().await.map_err(SystemdError::Bus)
 }
 
-async fn manager(connection: &Connection) -> Result<ManagerProxy<'static>, SystemdError> {
+pub(crate) async fn manager(connection: &Connection) -> Result<ManagerProxy<'static>, SystemdError> {
     let builder = ManagerProxy::builder(connection).cache_properties(CacheProperties::No);
     builder.build().await.map_err(SystemdError::Bus)
 }

@@ -29,8 +29,8 @@ use tokio::{
 
 use crate::{ErrorKind, Revision, Store, StoreError};
 use keeper::Keeper;
-pub use status::OwnershipStatus;
 pub(crate) use status::lease_name;
+pub use status::{Answered, OwnershipStatus};
 
 /// How a lease is to be held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub struct Ownership {
     declared: watch::Sender<Declared>,
     applied: watch::Receiver<Applied>,
     status: watch::Receiver<OwnershipStatus>,
+    answered: watch::Receiver<Option<Answered>>,
     /// The present lease, or one that is being asked for; 0 is none.
     lease: Arc<AtomicI64>,
     task: JoinHandle<()>,
@@ -92,13 +93,15 @@ impl Ownership {
             StoreError::new(ErrorKind::Closed, "declare", "keys", "nothing was put into the store yet");
         let (done, applied) = watch::channel(Applied { generation: 0, result: Err(unapplied) });
         let lease = Arc::new(AtomicI64::new(0));
-        let keeper = Keeper::new(store.clone(), settings, wishes, report, done, Arc::clone(&lease));
+        let (heard, answered) = watch::channel(None);
+        let keeper = Keeper::new(store.clone(), settings, wishes, report, done, heard, Arc::clone(&lease));
         let task = tokio::spawn(keeper.run());
-        Self { store, declared, applied, status, lease, task }
+        Self { store, declared, applied, status, answered, lease, task }
     }
 
     /// Says what shall be in the store under this lease, in place of what was said before. The difference is put
-    /// there in one transaction. No keys remove the old ones and keep the lease.
+    /// there in one transaction, or where it is too large for one (more than 120 keys), in several, in the order of
+    /// the keys. No keys remove the old ones and keep the lease.
     ///
     /// A key that a newer owner took is not fought over: to announce it again, leave it out once.
     pub fn declare(&self, keys: BTreeMap<String, Vec<u8>>) {
@@ -111,6 +114,12 @@ impl Ownership {
     /// How things stand, now and from now on.
     pub fn status(&self) -> watch::Receiver<OwnershipStatus> {
         self.status.clone()
+    }
+
+    /// When the last grant or keep-alive that was answered had been sent, now and from now on; none while there is no
+    /// lease. For those who have to stop before anybody else may take the keys for gone.
+    pub fn answered(&self) -> watch::Receiver<Option<Answered>> {
+        self.answered.clone()
     }
 
     /// Waits until the last declared set is in the store, however long that takes. Gives the revision at which it

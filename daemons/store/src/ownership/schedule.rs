@@ -42,6 +42,16 @@ impl Schedule {
         self.beat = now + wait;
     }
 
+    /// The time to live that was granted.
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// How long before its end the lease has to be taken for lost.
+    pub(super) fn margin(&self) -> Duration {
+        self.margin
+    }
+
     /// When the next keep-alive is due.
     pub(crate) fn beat(&self) -> Instant {
         self.beat

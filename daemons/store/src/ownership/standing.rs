@@ -7,6 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Answer, Compare, Entry, Operation, Outcome, Revision, Transaction};
 
+/// How much goes into one transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Operations.
+    pub(super) operations: usize,
+    /// Bytes of all values.
+    pub(super) bytes: usize,
+}
+
+/// etcd's own limits are 128 operations and 1.5 MiB by default.
+pub(super) const LIMITS: Limits = Limits { operations: 120, bytes: 1 << 20 };
+
 /// How a key stands, as far as we know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
@@ -78,11 +90,16 @@ impl Standings {
         self.keys.values().any(|standing| matches!(standing, Standing::Unread { .. }))
     }
 
-    /// A transaction that reads every key that is declared, was announced or may have been.
-    pub(super) fn reading(&self) -> Transaction {
+    /// Transactions that read every key that is declared, was announced or may have been, each small enough for the
+    /// store. Keys that are written between two of them fail their comparisons later, and are read again.
+    pub(super) fn readings(&self, limits: Limits) -> Vec<Transaction> {
         let keys: BTreeSet<&String> = self.keys.keys().chain(&self.under_way).collect();
-        keys.into_iter()
-            .fold(Transaction::new(), |reading, key| reading.then(Operation::Get { key: key.clone() }))
+        let keys: Vec<&String> = keys.into_iter().collect();
+        let read = |keys: &[&String]| {
+            keys.iter()
+                .fold(Transaction::new(), |reading, key| reading.then(Operation::Get { key: (*key).clone() }))
+        };
+        keys.chunks(limits.operations.max(1)).map(read).collect()
     }
 
     /// Takes in what was read. Returns the keys that were found taken.
@@ -190,6 +207,21 @@ impl Standings {
 impl Plan {
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The beginning of the plan that fits into one transaction, in the order of the keys. At least one step, so that
+    /// a value that is too large is refused by the store and not passed over.
+    pub(super) fn first_part(mut self, limits: Limits) -> Self {
+        let mut bytes = 0;
+        let fitting = self.steps.values().take(limits.operations).take_while(|(value, _)| {
+            bytes += value.as_ref().map_or(0, Vec::len);
+            bytes <= limits.bytes
+        });
+        let count = fitting.count().max(1);
+        if let Some(key) = self.steps.keys().nth(count).cloned() {
+            self.steps.split_off(&key);
+        }
+        self
     }
 
     /// The plan as one transaction; where a comparison fails, nothing happens.

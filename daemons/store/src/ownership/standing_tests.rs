@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::standing::{Rival, Standings, entries};
+use super::standing::{LIMITS, Limits, Rival, Standings, entries};
 use crate::{Answer, Compare, Entry, Operation, Outcome, Revision, Transaction};
+
+/// So small that most sets take several transactions.
+const SMALL: Limits = Limits { operations: 2, bytes: 3 };
 
 /// A store that knows transactions and leases.
 #[derive(Debug, Default)]
@@ -114,11 +117,12 @@ impl Owner {
             self.lease = *next_lease;
             store.leases.insert(self.lease);
         } else if self.doubt || self.standings.need_reading() {
-            let outcome = store.commit(&self.standings.reading()).unwrap();
-            self.standings.survey(&entries(outcome), self.lease);
+            let readings = self.standings.readings(SMALL);
+            let found = readings.iter().flat_map(|reading| entries(store.commit(reading).unwrap())).collect();
+            self.standings.survey(&found, self.lease);
             self.doubt = false;
         } else {
-            let plan = self.standings.plan(&self.declared);
+            let plan = self.standings.plan(&self.declared).first_part(SMALL);
             if plan.is_empty() {
                 return;
             }
@@ -306,4 +310,40 @@ fn only_a_first_announcement_overwrites_and_tells_whom() {
     old.settle(&mut store, &mut next_lease);
     assert_eq!(old.standings.taken(), Some(("/1", new.lease)));
     assert_eq!(store.keys["/1"].lease, new.lease);
+}
+
+#[test]
+fn a_large_set_is_put_in_parts_in_the_order_of_its_keys() {
+    let mut standings = Standings::default();
+    let declared: BTreeMap<_, _> = (0..300).map(|number| (format!("/{number:03}"), vec![0; 1])).collect();
+    standings.heed(&declared);
+    assert_eq!(
+        standings.readings(LIMITS).iter().map(|reading| reading.then.len()).collect::<Vec<_>>(),
+        [120, 120, 60]
+    );
+    standings.survey(&BTreeMap::new(), 7);
+    let mut parts = Vec::new();
+    for revision in 1.. {
+        let part = standings.plan(&declared).first_part(LIMITS);
+        if part.is_empty() {
+            break;
+        }
+        let transaction = part.transaction(7);
+        assert_eq!(transaction.compares.len(), transaction.then.len());
+        parts.push((transaction.then.len(), transaction.subject()));
+        standings.begin(&part);
+        standings.done(part, Revision::new(revision));
+    }
+    let parts: Vec<_> = parts.iter().map(|(length, first)| (*length, first.as_str())).collect();
+    assert_eq!(parts, [(120, "/000 and 119 more"), (120, "/120 and 119 more"), (60, "/240 and 59 more")]);
+}
+
+#[test]
+fn a_value_beyond_all_limits_is_a_part_of_its_own() {
+    let mut standings = Standings::default();
+    let declared: BTreeMap<_, _> = [("/a".to_owned(), vec![0; 9]), ("/b".to_owned(), vec![0; 1])].into();
+    standings.heed(&declared);
+    standings.survey(&BTreeMap::new(), 7);
+    let part = standings.plan(&declared).first_part(SMALL);
+    assert_eq!(part.transaction(7).then.len(), 1, "the store is asked, and refuses it");
 }

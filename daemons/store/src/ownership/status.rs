@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::Revision;
 
 /// How an ownership stands.
@@ -38,6 +40,20 @@ pub enum OwnershipStatus {
         /// The newer owner's lease; 0 is none.
         lease: i64,
     },
+}
+
+/// The last grant or keep-alive of a lease that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The lease.
+    pub lease: i64,
+    /// When the request went out. The store counts the time to live from its arrival, which is later, so nobody else
+    /// sees the keys gone before `sent + ttl`.
+    pub sent: Instant,
+    /// The time to live that was granted.
+    pub ttl: Duration,
+    /// How long before its end the owner takes the lease for lost.
+    pub margin: Duration,
 }
 
 /// A lease as etcd's own tools print it.

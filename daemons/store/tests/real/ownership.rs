@@ -263,11 +263,63 @@ async fn a_set_the_store_refuses_is_an_error_and_a_smaller_one_mends_it() {
     assert_eq!(within("an answer", owner.applied()).await.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(value_of(&store, "/a").await.as_deref(), Some("1"), "the old value stays");
 
-    let many: Vec<_> = (0..129).map(|number| format!("/many/{number}")).collect();
-    owner.declare(many.into_iter().map(|key| (key, Vec::new())).collect());
-    assert_eq!(within("an answer", owner.applied()).await.unwrap_err().kind(), ErrorKind::TooManyOperations);
-
     owner.declare(keys(&[("/a", "2")]));
     within("the change", owner.applied()).await.unwrap();
     assert_eq!(value_of(&store, "/a").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_set_beyond_the_limit_of_a_transaction_is_put_and_removed_in_several() {
+    let etcd = Etcd::start(1).await.unwrap();
+    let store = store(&etcd);
+    let owner = owner(&store, 30, &[("/a", "1")]).await;
+    let mut many: std::collections::BTreeMap<_, _> =
+        (0..300).map(|number| (format!("/many/{number:03}"), b"1".to_vec())).collect();
+    many.insert("/a".to_owned(), b"2".to_vec());
+    let before = store.revision().await.unwrap();
+    owner.declare(many);
+    let revision = within("the large set", owner.applied()).await.unwrap();
+    assert_eq!(revision.get(), before.get() + 3);
+    let listed = store.list("/many/").await.unwrap();
+    assert_eq!(listed.entries.len(), 300);
+    let first = value_of(&store, "/a").await;
+    assert_eq!(first.as_deref(), Some("2"));
+    let put_at = store.get("/a").await.unwrap().unwrap().mod_revision;
+    assert!(listed.entries.values().all(|entry| entry.mod_revision >= put_at), "in the order of the keys");
+
+    owner.declare(keys(&[("/a", "2")]));
+    within("the removal", owner.applied()).await.unwrap();
+    assert!(store.list("/many/").await.unwrap().entries.is_empty());
+}
+
+#[tokio::test]
+async fn the_owner_hears_when_its_last_answered_keep_alive_was_sent() {
+    let etcd = Etcd::start(1).await.unwrap();
+    let store = store(&etcd);
+    let asked = tokio::time::Instant::now();
+    let owner = owner(&store, TTL.as_secs(), &[("/a", "1")]).await;
+    let mut answered = owner.answered();
+    let first = answered.borrow_and_update().unwrap();
+    assert_eq!((first.lease, first.ttl), (lease_of(&owner).await, TTL));
+    assert!(first.sent >= asked);
+    within("a keep-alive", answered.changed()).await.unwrap();
+    let second = answered.borrow_and_update().unwrap();
+    assert!(second.sent > first.sent && second.lease == first.lease);
+
+    etcd.member(0).freeze().unwrap();
+    tokio::time::sleep(2 * TTL).await;
+    let last = answered.borrow_and_update().unwrap_or(second);
+    assert!(last.sent <= second.sent + TTL, "nothing was answered, so nothing was heard");
+    etcd.member(0).thaw().unwrap();
+    let again = async {
+        loop {
+            answered.changed().await.unwrap();
+            if let Some(heard) = *answered.borrow_and_update()
+                && heard.sent > last.sent
+            {
+                return heard;
+            }
+        }
+    };
+    assert!(within("the store again", again).await.sent > last.sent);
 }

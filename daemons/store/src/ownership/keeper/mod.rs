@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Applied, Declared, LeaseSettings, OwnershipStatus, schedule::Schedule, standing::Standings,
+    Answered, Applied, Declared, LeaseSettings, OwnershipStatus, schedule::Schedule, standing::Standings,
     status::lease_name,
 };
 use crate::{ErrorKind, Revision, Store, StoreError};
@@ -50,6 +50,7 @@ pub(super) struct Keeper {
     wishes: watch::Receiver<Declared>,
     status: watch::Sender<OwnershipStatus>,
     applied: watch::Sender<Applied>,
+    answered: watch::Sender<Option<Answered>>,
     /// The lease's number, for whoever has to revoke it.
     shared: Arc<AtomicI64>,
 
@@ -78,6 +79,7 @@ impl Keeper {
         wishes: watch::Receiver<Declared>,
         status: watch::Sender<OwnershipStatus>,
         applied: watch::Sender<Applied>,
+        answered: watch::Sender<Option<Answered>>,
         shared: Arc<AtomicI64>,
     ) -> Self {
         Self {
@@ -86,6 +88,7 @@ impl Keeper {
             wishes,
             status,
             applied,
+            answered,
             shared,
             declared: Declared::default(),
             lease: None,
@@ -198,6 +201,7 @@ mod tests {
             watch::channel(Declared::default()).1,
             watch::channel(OwnershipStatus::Pending { error: None }).0,
             watch::channel(Applied { generation: 0, result: Err(unapplied) }).0,
+            watch::channel(None).0,
             Arc::default(),
         )
     }

@@ -1,6 +1,6 @@
 //! The steps: what is asked of the store, and what its answers change.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use convoy_retry::Backoff;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use super::{Keeper, Lease, Step};
 use crate::{
     ErrorKind, StoreError,
     call::Repeat,
-    ownership::{OwnershipStatus, lease_name, schedule::Schedule, standing},
+    ownership::{Answered, OwnershipStatus, lease_name, schedule::Schedule, standing, standing::LIMITS},
 };
 
 impl Keeper {
@@ -35,7 +35,14 @@ impl Keeper {
         let grant = self.store.grant(id, self.settings.ttl).await?;
         let now = Instant::now();
         let mut schedule = Schedule::granted(grant.ttl, self.settings.margin, sent, now, jitter());
-        if !grant.fresh {
+        if grant.fresh {
+            self.answered.send_replace(Some(Answered {
+                lease: id,
+                sent,
+                ttl: grant.ttl,
+                margin: schedule.margin(),
+            }));
+        } else {
             // It began to run when an earlier request arrived.
             schedule.failed(now, Duration::ZERO);
         }
@@ -51,6 +58,8 @@ impl Keeper {
         let sent = Instant::now();
         self.store.keep_alive(lease.id).await?;
         lease.schedule.answered(sent, Instant::now(), jitter());
+        let (ttl, margin) = (lease.schedule.ttl(), lease.schedule.margin());
+        self.answered.send_replace(Some(Answered { lease: lease.id, sent, ttl, margin }));
         self.lease = Some(lease);
         self.beats.reset();
         self.shaken = None;
@@ -67,8 +76,11 @@ impl Keeper {
     }
 
     async fn survey(&mut self, lease: i64) -> Result<(), StoreError> {
-        let outcome = self.store.commit(self.standings.reading()).await?;
-        let taken = self.standings.survey(&standing::entries(outcome), lease);
+        let mut found = BTreeMap::new();
+        for reading in self.standings.readings(LIMITS) {
+            found.extend(standing::entries(self.store.commit(reading).await?));
+        }
+        let taken = self.standings.survey(&found, lease);
         self.doubt = false;
         for taken in taken {
             tracing::warn!(
@@ -81,7 +93,7 @@ impl Keeper {
     }
 
     async fn sync(&mut self, lease: i64) -> Result<(), StoreError> {
-        let plan = self.standings.plan(&self.declared.keys);
+        let plan = self.standings.plan(&self.declared.keys).first_part(LIMITS);
         self.standings.begin(&plan);
         // Made twice, the second fails its comparisons, and the reading that follows tells that the first was made.
         let outcome = self.store.commit_as(plan.transaction(lease), Repeat::SameTwice).await?;
@@ -137,6 +149,7 @@ impl Keeper {
         let Some(lease) = self.lease.take() else { return };
         tracing::warn!(lease = lease_name(lease.id), error = %error, "Lost a lease; asking for a new one.");
         self.standings.lose(lease.id);
+        self.answered.send_replace(None);
         self.shared.store(0, Ordering::Release);
         self.shaken = Some(error.to_string());
         self.doubt = false;
