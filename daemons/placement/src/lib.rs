@@ -7,6 +7,7 @@ mod catalog;
 mod chains;
 mod component;
 mod csp;
+mod exclusion;
 mod fill;
 mod globals;
 mod loads;
@@ -25,6 +26,9 @@ mod sites;
 mod state;
 mod table;
 mod teams;
+mod why;
 
+pub use exclusion::Exclusion;
 pub use model::{Accepts, Capacity, Machine, Unit};
 pub use place::{Placement, Reason, place};
+pub use why::{Cause, Choice, Why};

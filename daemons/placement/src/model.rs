@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use convoy_unit_files::Rules;
+use convoy_unit_files::{Definition, Rules};
 
 /// What a machine takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,4 +53,17 @@ pub struct Unit {
     pub wish: Option<String>,
     /// Machines where it failed too often. Soft: better there than nowhere.
     pub avoid: BTreeSet<String>,
+}
+
+impl Unit {
+    /// The unit of a unit file that was read.
+    pub fn from_definition(definition: &Definition, wanted: bool, current: Option<String>) -> Self {
+        Self {
+            name: definition.name.as_str().to_owned(),
+            rules: definition.rules.clone(),
+            wanted,
+            current,
+            ..Self::default()
+        }
+    }
 }
