@@ -1,13 +1,15 @@
 //! A leadership: follow the store, look, commit.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use convoy_keys::{CLUSTER, MACHINES, MAINTENANCE, MOVES, RESUME, SCHEDULE, STATES, UNITS};
+use convoy_keys::{CLUSTER, MACHINES, MAINTENANCE, MOVES, MachineId, RESUME, SCHEDULE, STATES, UNITS};
 use convoy_service::message;
 use convoy_store::{
     CautiousFeed, Compare, FeedEvent, Leadership, OUTAGE_GRACE, Store, StoreError, Transaction,
 };
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use crate::journal::tell;
 use crate::memory::Memory;
@@ -24,6 +26,8 @@ const PREFIXES: [&str; 8] = [MACHINES, MAINTENANCE, UNITS, MOVES, SCHEDULE, STAT
 const COALESCE: Duration = Duration::from_millis(10);
 /// A burst that never ends is looked at all the same.
 const LONGEST: Duration = Duration::from_millis(100);
+/// For the answers about all machines' leases.
+const LEASES: Duration = Duration::from_millis(500);
 /// Before the next look after a commit that failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -57,6 +61,8 @@ pub(crate) struct Lead {
     due: Option<Instant>,
     /// The latest moment for a look that news ask for.
     limit: Option<Instant>,
+    /// A machine may have vanished: the leases of the others are to be looked at.
+    asks: bool,
     pub(crate) summary: Option<Summary>,
     pub(crate) stale: Option<String>,
 }
@@ -75,6 +81,7 @@ impl Lead {
             epoch: Instant::now(),
             due: None,
             limit: None,
+            asks: false,
             summary: None,
             stale: None,
         }
@@ -104,6 +111,7 @@ impl Lead {
                 self.due = Some((now + COALESCE).min(limit));
             }
             News::Urgent => {
+                self.asks = true;
                 self.limit.get_or_insert(now);
                 self.due = Some(now);
             }
@@ -129,9 +137,13 @@ impl Lead {
     pub(crate) async fn look(&mut self) -> Result<(), StepDown> {
         self.due = None;
         self.limit = None;
+        if std::mem::take(&mut self.asks) || self.memory.is_in_suspense() {
+            self.world.wavering = self.wavering().await;
+        }
         let began = Instant::now();
         let now = self.now();
         let step = step(&self.world, &self.policy, &mut self.memory, now);
+        self.world.wavering = None;
         self.metrics.pass_seconds.observe(began.elapsed().as_secs_f64());
         for event in &step.events {
             tell(event, &self.metrics);
@@ -170,6 +182,24 @@ impl Lead {
             self.due = Some(self.due.map_or_else(Instant::now, |due| due.min(Instant::now())));
         }
         Ok(())
+    }
+
+    /// When a machine is missing: who of the others does not renew its lease. `None` when that is not known.
+    async fn wavering(&self) -> Option<BTreeSet<MachineId>> {
+        if !self.world.misses_machines() {
+            return None;
+        }
+        let mut questions = JoinSet::new();
+        for (id, seen) in &self.world.machines {
+            let (store, id, lease) = (self.store.clone(), id.clone(), seen.lease);
+            questions.spawn(async move { (id, store.lease_left(lease).await) });
+        }
+        let answers = timeout(LEASES, questions.join_all()).await.ok()?;
+        let is_late = |(left, granted): (Duration, Duration)| left * 2 < granted;
+        let wavers = |(id, left): (MachineId, Result<Option<(Duration, Duration)>, StoreError>)| {
+            left.ok()?.is_none_or(is_late).then_some(id)
+        };
+        Some(answers.into_iter().filter_map(wavers).collect())
     }
 
     fn now(&self) -> Now {

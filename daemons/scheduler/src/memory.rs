@@ -77,6 +77,8 @@ pub struct Memory {
     pub(crate) settles: Duration,
     pub(crate) machines: BTreeMap<MachineId, Known>,
     pub(crate) freeze: Option<Freeze>,
+    /// A machine vanished and others may follow: until then it is waited whether they do.
+    pub(crate) suspense: Option<Duration>,
     pub(crate) freeze_told: Told<FreezeRecord>,
     /// Machines that a freeze ended without.
     pub(crate) written_off: BTreeSet<MachineId>,
@@ -102,6 +104,11 @@ impl Memory {
     /// Nothing but when this leadership began, and a random name for a store that has none.
     pub fn new(since: Revision, cluster_id: String) -> Self {
         Self { since, cluster_id, ..Self::default() }
+    }
+
+    /// Whether it depends on the leases of the other machines what becomes of one that vanished.
+    pub(crate) fn is_in_suspense(&self) -> bool {
+        self.suspense.is_some()
     }
 
     /// A write's outcome is unknown: what was told may have to be told again.

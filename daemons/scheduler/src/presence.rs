@@ -14,6 +14,9 @@ use crate::step::{Expected, Write};
 use crate::time::{Alarm, Now};
 use crate::world::World;
 
+/// How often the leases are asked for while it is unclear whether more machines vanish.
+const SUSPENSE_STEP: Duration = Duration::from_millis(500);
+
 /// How a machine stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
@@ -62,6 +65,9 @@ pub(crate) fn census(
             None => Presence::Present,
             Some(_) if awaits_reboot(world, policy, id, now, alarm) => Presence::Held,
             Some(_) if memory.freeze.as_ref().is_some_and(|freeze| freeze.absent.contains(id)) => {
+                Presence::Held
+            }
+            Some(since) if memory.suspense.is_some() && now.monotonic < since + policy.freeze_window() => {
                 Presence::Held
             }
             // Away since the first look, in a store that may just have lost all leases.
@@ -187,7 +193,7 @@ fn freeze(
     }
     if let Some(reason) = end {
         memory.freeze = None;
-        memory.written_off.extend(absent);
+        memory.written_off.extend(absent.iter().cloned());
         census.events.push(Event::FreezeEnds { reason });
     } else if many {
         let freeze = memory.freeze.get_or_insert_with(|| {
@@ -200,10 +206,47 @@ fn freeze(
                 absent: BTreeSet::new(),
             }
         });
-        freeze.absent = absent;
+        freeze.absent.clone_from(&absent);
         alarm.at(freeze.until);
     }
+    suspense(world, policy, memory, now, alarm, &absent, known);
     tell(memory, census);
+}
+
+/// Machines that are cut off together vanish one after another, as their leases end. When the first is gone, the leases
+/// of the others tell whether more will follow: then it is held until that is clear.
+fn suspense(
+    world: &World,
+    policy: &Policy,
+    memory: &mut Memory,
+    now: Now,
+    alarm: &mut Alarm,
+    absent: &BTreeSet<MachineId>,
+    known: usize,
+) {
+    if memory.freeze.is_some()
+        || absent.is_empty()
+        || memory.suspense.is_some_and(|until| now.monotonic >= until)
+    {
+        memory.suspense = None;
+        return;
+    }
+    if let Some(wavering) = &world.wavering {
+        let restarts = |id: &&MachineId| {
+            let record = world.machines.get(*id).and_then(|seen| seen.record.as_ref());
+            record.is_some_and(|record| record.agent_restarts)
+        };
+        let wavering = wavering.iter().filter(|id| world.machines.contains_key(*id) && !restarts(id)).count();
+        let suspects = absent.len() + wavering;
+        if wavering == 0 || suspects < 2 || share(suspects, known) < policy.freeze_share {
+            memory.suspense = None;
+            return;
+        }
+        memory.suspense.get_or_insert(now.monotonic + policy.agent_ttl);
+    }
+    if let Some(until) = memory.suspense {
+        alarm.at(until.min(now.monotonic + SUSPENSE_STEP));
+    }
 }
 
 /// Keeps the freeze record in step.

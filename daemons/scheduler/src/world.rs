@@ -1,7 +1,7 @@
 //! What the store says, parsed. Whatever does not parse is kept out, or kept as "there, but unreadable" where its mere
 //! presence means something, and named once with its key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use convoy_keys::{
@@ -20,6 +20,8 @@ pub struct MachineSeen {
     pub record: Option<MachineRecord>,
     /// When it announced itself.
     pub created: Revision,
+    /// The lease that its record hangs on.
+    pub lease: i64,
 }
 
 /// A record that an operator wrote, and the revision of that.
@@ -131,6 +133,8 @@ pub struct World {
     pub resume: Option<Revision>,
     /// The store has a name.
     pub cluster: bool,
+    /// Machines whose leases are not being renewed, if somebody has just asked for that: they may be gone already.
+    pub wavering: Option<BTreeSet<MachineId>>,
     /// Keys whose values can't be used, with the reason.
     pub unusable: BTreeMap<String, String>,
     revision: Revision,
@@ -150,6 +154,11 @@ impl World {
     /// Whether this is the state of the store: everything was read, and nothing is known to be missing.
     pub fn is_current(&self) -> bool {
         self.picture == Picture::Current && (!self.behind || self.own.is_empty())
+    }
+
+    /// Whether a machine has something to run and is not there.
+    pub fn misses_machines(&self) -> bool {
+        self.schedule.values().flat_map(BTreeMap::keys).any(|machine| !self.machines.contains_key(machine))
     }
 
     /// The revision of the last change that is in.
@@ -252,7 +261,8 @@ impl World {
             ClusterKey::Machine(id) => {
                 let record =
                     self.parse::<MachineRecord>(entry, "the machine is taken for one that is cordoned");
-                self.machines.insert(id, MachineSeen { record, created: entry.create_revision });
+                self.machines
+                    .insert(id, MachineSeen { record, created: entry.create_revision, lease: entry.lease });
             }
             ClusterKey::Maintenance(id) => {
                 match self.parse::<MaintenanceRecord>(entry, "it counts for nothing; delete the key") {

@@ -162,6 +162,42 @@ async fn many_machines_lost_at_once_freeze_moves_until_somebody_says_they_are_lo
     assert_eq!(fleet.schedule().await.len(), 9);
 }
 
+/// Cut off together, but their leases end one after the other: not even the first one's units are moved.
+#[tokio::test]
+async fn leases_that_run_out_one_after_another_freeze_all_the_same() {
+    let mut fleet = Fleet::start(1, &["m3", "m4"]).await;
+    let kind = Kind { ttl: Duration::from_secs(3), ..Kind::default() };
+    fleet.machine("m1", kind.clone()).await;
+    // A third of the time to live is one beat: this one beats half a beat later.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    fleet.machine("m2", kind.clone()).await;
+    for number in 0..8 {
+        fleet.launch(&format!("a@{number}.service"), &unit("")).await;
+    }
+    let before = fleet.until("eight units", |schedule| schedule.len() == 8).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for id in ["m1", "m2"] {
+        fleet.agents.remove(id).unwrap().crash();
+    }
+    within("the freeze", async {
+        while fleet.store.get(FREEZE).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(fleet.schedule().await, before);
+    for id in ["m1", "m2"] {
+        fleet.machine(id, kind.clone()).await;
+    }
+    within("the end of the freeze", async {
+        while fleet.store.get(FREEZE).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(fleet.schedule().await, before);
+}
+
 #[tokio::test]
 async fn the_store_gets_its_name_once() {
     let mut fleet = Fleet::start(1, &["m1"]).await;
