@@ -79,7 +79,8 @@ impl Console {
         if !self.err_is_terminal || self.progress == text {
             return;
         }
-        let shown: String = text.chars().filter(|character| !character.is_control()).take(columns()).collect();
+        let shown: String =
+            text.chars().filter(|character| !character.is_control()).take(columns()).collect();
         let _ = write!(self.err, "\r\x1b[K{shown}").and_then(|()| self.err.flush());
         text.clone_into(&mut self.progress);
     }

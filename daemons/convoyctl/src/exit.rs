@@ -15,12 +15,11 @@ pub enum Outcome {
     Error,
     /// 2: a unit was rejected.
     Rejected,
+    /// 64: the command line is wrong; `EX_USAGE` of sysexits(3).
+    Usage,
     /// What a command on a machine ended with: ssh, status, journal.
     Remote(u8),
 }
-
-/// `EX_USAGE` of sysexits(3): an unknown command or option.
-pub const USAGE: u8 = 64;
 
 /// The table, for the help text and the man page.
 pub const TABLE: [(&str, &str); 6] = [
@@ -44,6 +43,7 @@ impl Outcome {
             Self::Rejected => 2,
             Self::Pending => 3,
             Self::NotFound => 4,
+            Self::Usage => 64,
             Self::Remote(code) => code,
         }
     }
@@ -80,8 +80,14 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_table() {
-        let codes = [Outcome::Done, Outcome::Error, Outcome::Rejected, Outcome::Pending, Outcome::NotFound];
-        let listed: Vec<u8> = codes.iter().map(|outcome| outcome.code()).chain([USAGE]).collect();
-        assert_eq!(listed, TABLE.map(|(code, _)| code.parse::<u8>().unwrap()));
+        let codes = [
+            Outcome::Done,
+            Outcome::Error,
+            Outcome::Rejected,
+            Outcome::Pending,
+            Outcome::NotFound,
+            Outcome::Usage,
+        ];
+        assert_eq!(codes.map(Outcome::code), TABLE.map(|(code, _)| code.parse::<u8>().unwrap()));
     }
 }

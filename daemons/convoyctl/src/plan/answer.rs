@@ -72,9 +72,24 @@ pub struct Answer {
     pub rejected: Vec<Rejection>,
     /// What was let through.
     pub warnings: Vec<Warning>,
+    /// How many units were left out because nothing changes for them.
+    #[serde(skip)]
+    pub unchanged: usize,
 }
 
 impl Answer {
+    /// Without the units that stay as they are.
+    #[must_use]
+    pub fn changes(mut self) -> Self {
+        self.unchanged = self.units.len();
+        self.units.retain(|unit| {
+            let was_there = unit.before.is_some() || unit.global;
+            unit.moved || unit.is_pending() || was_there != (unit.machine.is_some() || !unit.on.is_empty())
+        });
+        self.unchanged -= self.units.len();
+        self
+    }
+
     /// All placed; or a unit was rejected, whatever else; or something that should run stays pending.
     pub fn outcome(&self) -> Outcome {
         if !self.rejected.is_empty() {

@@ -97,10 +97,12 @@ pub fn read(text: &str, strictness: Strictness) -> Result<Question, String> {
         }
         units.push(Submitted {
             name: entry.name,
+            file: None,
             text: entry.text,
             desired: entry.desired,
             strictness,
             machine: entry.machine,
+            held: false,
             wish: None,
             avoid: BTreeSet::new(),
         });
@@ -162,7 +164,10 @@ mod tests {
         )
         .unwrap();
         let [a, b] = question.machines.as_slice() else { panic!("{question:?}") };
-        assert_eq!((a.metadata["zone"].as_str(), a.capacity.memory, a.accepts), ("a", Some(1024), Accepts::All));
+        assert_eq!(
+            (a.metadata["zone"].as_str(), a.capacity.memory, a.accepts),
+            ("a", Some(1024), Accepts::All)
+        );
         assert_eq!((b.id.as_str(), b.accepts), ("B", Accepts::Nothing));
         let units: Vec<_> = question
             .units
@@ -196,19 +201,34 @@ mod tests {
             (r#"{"machines":[],"machines":[],"units":[]}"#, "duplicate field `machines`"),
             (r#"{"machines":[],"units":[]} x"#, "trailing characters at line 1 column 28"),
             ("{\"machines\":[{\"id\":\"A\",\n\"meta\":{}}],\"units\":[]}", "unknown field `meta`"),
-            (r#"{"machines":[{"id":"A"},{"id":"B"},{"id":"A"}],"units":[]}"#, "machines[2].id: \"A\" is there already, as machines[0]"),
+            (
+                r#"{"machines":[{"id":"A"},{"id":"B"},{"id":"A"}],"units":[]}"#,
+                "machines[2].id: \"A\" is there already, as machines[0]",
+            ),
             (r#"{"machines":[{"id":"a/b"}],"units":[]}"#, "machines[0].id: "),
-            (r#"{"machines":[{"id":"A","metadata":{"k":"1","k":"2"}}],"units":[]}"#, "the key \"k\" stands twice"),
-            (r#"{"machines":[{"id":"A","metadata":{"k":1}}],"units":[]}"#, "expected a string at line 1 column"),
+            (
+                r#"{"machines":[{"id":"A","metadata":{"k":"1","k":"2"}}],"units":[]}"#,
+                "the key \"k\" stands twice",
+            ),
+            (
+                r#"{"machines":[{"id":"A","metadata":{"k":1}}],"units":[]}"#,
+                "expected a string at line 1 column",
+            ),
             (r#"{"machines":[{"id":"A","accepts":"some"}],"units":[]}"#, "unknown variant `some`"),
             (r#"{"machines":[{"id":"A","capacity":{"memory":-1}}],"units":[]}"#, "line 1 column"),
             (r#"{"machines":[],"units":[{"name":"a.service"}]}"#, "missing field `text` at line 1 column"),
-            (r#"{"machines":[],"units":[{"name":"a.service","text":"","desired":"started"}]}"#, "unknown variant `started`"),
+            (
+                r#"{"machines":[],"units":[{"name":"a.service","text":"","desired":"started"}]}"#,
+                "unknown variant `started`",
+            ),
             (
                 r#"{"machines":[],"units":[{"name":"a.service","text":""},{"name":"a.service","text":""}]}"#,
                 "units[1].name: \"a.service\" is there already, as units[0]",
             ),
-            (r#"{"machines":[],"units":[{"name":"a.service","text":"","machine":""}]}"#, "units[0].machine: "),
+            (
+                r#"{"machines":[],"units":[{"name":"a.service","text":"","machine":""}]}"#,
+                "units[0].machine: ",
+            ),
         ] {
             let error = refused(text);
             assert!(error.contains(said), "{text}: {error}");

@@ -9,10 +9,12 @@ use convoy_unit_files::{Definition, Problem, Rejected, Strictness, UnitName, tie
 use super::{Answer, Rejection, UnitPlan, Warning};
 
 /// A unit as it was submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Submitted {
     /// Its name; anything until it is read.
     pub name: String,
+    /// What problems in it name, if not its name.
+    pub file: Option<String>,
     /// Its file.
     pub text: String,
     /// What is wanted of it.
@@ -21,6 +23,8 @@ pub struct Submitted {
     pub strictness: Strictness,
     /// Where it is now.
     pub machine: Option<String>,
+    /// It stays there though the machine is away.
+    pub held: bool,
     /// Where the operator wants it.
     pub wish: Option<String>,
     /// Where it failed too often.
@@ -50,10 +54,10 @@ impl Question {
     pub fn read(&self) -> Read {
         let mut read = Read::default();
         for unit in &self.units {
-            let definition = UnitName::parse(&unit.name)
-                .map_err(|error| error.to_string())
-                .and_then(|name| {
-                    Definition::read(&name, &unit.name, &unit.text, unit.strictness)
+            let definition =
+                UnitName::parse(&unit.name).map_err(|error| error.to_string()).and_then(|name| {
+                    let file = unit.file.as_deref().unwrap_or(&unit.name);
+                    Definition::read(&name, file, &unit.text, unit.strictness)
                         .map_err(|rejected| rejected.to_string())
                 });
             match definition {
@@ -108,7 +112,7 @@ impl Question {
         let placed = read.definitions.iter().filter(|definition| !definition.name.is_template());
         placed
             .filter_map(|definition| {
-                let unit = submitted.get(definition.name.as_str())?;
+                let unit = submitted.get(definition.name.as_str()).filter(|unit| !unit.held)?;
                 Some(Unit {
                     name: unit.name.clone(),
                     rules: definition.rules.clone(),
@@ -147,6 +151,9 @@ impl Question {
             read.definitions.iter().map(|definition| (definition.name.as_str(), definition)).collect();
         for unit in &self.units {
             let Some(definition) = definitions.get(unit.name.as_str()) else { continue };
+            if let (true, Some(machine)) = (unit.held, &unit.machine) {
+                answer.machines.entry(machine.clone()).or_default().push(unit.name.clone());
+            }
             let warnings = definition.warnings.iter().map(ToString::to_string);
             answer.warnings.extend(warnings.map(|warning| Warning { name: unit.name.clone(), warning }));
             let plan = plan(unit, definition, placement);
@@ -165,7 +172,8 @@ impl Question {
 }
 
 fn plan(unit: &Submitted, definition: &Definition, placement: &Placement) -> UnitPlan {
-    let machine = placement.assigned.get(&unit.name).cloned();
+    let held = unit.machine.as_ref().filter(|_| unit.held);
+    let machine = placement.assigned.get(&unit.name).or(held).cloned();
     let wanted = unit.desired != Desired::Inactive && !definition.name.is_template();
     let reasons = placement.pending.get(&unit.name).into_iter().flatten();
     UnitPlan {

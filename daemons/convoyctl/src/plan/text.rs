@@ -43,6 +43,9 @@ impl fmt::Display for Answer {
         let placed = count(|unit| unit.machine.is_some() || !unit.on.is_empty());
         let (moved, pending) = (count(|unit| unit.moved), count(UnitPlan::is_pending));
         let rejected = self.rejected.len();
+        if self.unchanged > 0 {
+            writeln!(f, "{} units stay as they are", self.unchanged)?;
+        }
         writeln!(f, "{placed} placed, {moved} of them moved, {pending} waiting, {rejected} rejected")
     }
 }

@@ -1,0 +1,239 @@
+//! What is waited for, and whether it is there: pure.
+
+use std::collections::BTreeMap;
+
+use convoy_keys::{Desired, MachineId, ScheduleRecord, StateRecord};
+use convoy_store::Revision;
+use convoy_unit_files::UnitName;
+
+use crate::picture::{Picture, StoredUnit};
+
+/// What a unit is to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Active, with the text and the restarts of its record.
+    Launched {
+        /// The word for it: launched, restarted, updated.
+        word: &'static str,
+    },
+    /// The same, and if it is an app that is announced, announced again since this revision.
+    Healthy {
+        /// The word for it.
+        word: &'static str,
+        /// When it was asked for.
+        since: Revision,
+    },
+    /// On a machine.
+    Loaded,
+    /// Not running.
+    Stopped,
+    /// On no machine.
+    Unloaded,
+    /// On no machine, and nothing left.
+    Destroyed,
+}
+
+/// A unit and what it is to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The unit.
+    pub name: UnitName,
+    /// What it is to become.
+    pub aim: Aim,
+    /// It belongs on all machines that it fits.
+    pub global: bool,
+    /// An instance of an app was announced for it before.
+    pub announced: bool,
+    /// The runs before, by machine: an old failure is not a new one.
+    pub before: BTreeMap<MachineId, (String, u64)>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// There. The sentence that says so.
+    Done(String),
+    /// It won't come by waiting. Why.
+    Failed(String),
+    /// Not yet.
+    Waiting {
+        /// What it does meanwhile.
+        what: String,
+        /// What stands in its way, worth a line of its own.
+        trouble: Option<String>,
+    },
+    /// It has no machine yet.
+    Unplaced,
+}
+
+impl Wanted {
+    /// Remembers how things were before they were asked for.
+    pub fn new(picture: &Picture, name: &UnitName, aim: Aim) -> Self {
+        let runs = picture.states_of(name);
+        Self {
+            name: name.clone(),
+            aim,
+            global: picture.is_global(name),
+            announced: instance(picture, name).is_some(),
+            before: runs
+                .map(|(id, state)| (id.clone(), (state.invocation_id.clone(), state.since)))
+                .collect(),
+        }
+    }
+
+    /// How far it is.
+    pub fn look(&self, picture: &Picture) -> Verdict {
+        match self.aim {
+            Aim::Launched { .. } | Aim::Healthy { .. } | Aim::Loaded => self.present(picture),
+            Aim::Stopped => self.stopped(picture),
+            Aim::Unloaded => self.absent(picture, format!("Unit {} inactive", self.name)),
+            Aim::Destroyed => self.absent(picture, format!("Destroyed {}", self.name)),
+        }
+    }
+
+    fn present(&self, picture: &Picture) -> Verdict {
+        let Some(unit) = picture.units.get(&self.name) else {
+            return Verdict::Failed(format!("{}: somebody destroyed it meanwhile", self.name));
+        };
+        let least = if self.aim == Aim::Loaded { Desired::Loaded } else { Desired::Launched };
+        if unit.record.desired < least {
+            let desired = unit.record.desired.as_str();
+            return Verdict::Failed(format!("{}: somebody wants it {desired} meanwhile", self.name));
+        }
+        let mut places = picture.scheduled(&self.name).peekable();
+        if places.peek().is_none() {
+            return Verdict::Unplaced;
+        }
+        let mut done = Vec::new();
+        for (machine, entry) in places {
+            match self.on(picture, unit, machine, entry) {
+                Verdict::Done(_) => done.push(machine),
+                other => return other,
+            }
+        }
+        self.arrived(picture, &done)
+    }
+
+    /// How far it is on one machine.
+    fn on(
+        &self,
+        picture: &Picture,
+        unit: &StoredUnit,
+        machine: &MachineId,
+        entry: &ScheduleRecord,
+    ) -> Verdict {
+        let label = picture.label(machine, false);
+        let Some(state) = picture.state(&self.name, machine) else {
+            return waiting(format!("{label} is loading it"), None);
+        };
+        let trouble = state.error.as_ref().map(|error| format!("{} on {label}: {error}", self.name));
+        if state.hash != unit.hash || state.restarts < unit.record.restarts || entry.hash != unit.hash {
+            return waiting(format!("{label} has the former one: {}", words(state)), trouble);
+        }
+        let there = Verdict::Done(String::new());
+        if self.aim == Aim::Loaded {
+            return there;
+        }
+        let before = self.before.get(machine);
+        let is_new_run =
+            before.is_none_or(|(run, since)| *run != state.invocation_id || *since != state.since);
+        match state.active.as_str() {
+            "active" | "reloading" | "refreshing" => self.healthy(picture, &label).unwrap_or(there),
+            "failed" if is_new_run => Verdict::Failed(format!(
+                "{} failed on {label} ({}); `convoyctl status {0}` and `convoyctl journal {0}` say more",
+                self.name, state.sub
+            )),
+            // A oneshot that is through, or whatever else ended well by itself.
+            "inactive" if is_new_run && !state.invocation_id.is_empty() => there,
+            _ => waiting(format!("{label}: {}", words(state)), trouble),
+        }
+    }
+
+    /// What an announced app still lacks.
+    fn healthy(&self, picture: &Picture, label: &str) -> Option<Verdict> {
+        let Aim::Healthy { since, .. } = self.aim else { return None };
+        if !self.announced {
+            return None;
+        }
+        match instance(picture, &self.name) {
+            None => Some(waiting(format!("{label}: active, not announced yet"), None)),
+            Some((state, modified)) if state != convoy_keys::InstanceState::Passing || modified <= since => {
+                Some(waiting(format!("{label}: active, {}", state.as_str()), None))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn arrived(&self, picture: &Picture, machines: &[&MachineId]) -> Verdict {
+        let word = match self.aim {
+            Aim::Launched { word } | Aim::Healthy { word, .. } => word,
+            _ => "loaded",
+        };
+        let labels: Vec<_> = machines.iter().map(|machine| picture.label(machine, false)).collect();
+        let kind = if self.global { "Global unit" } else { "Unit" };
+        Verdict::Done(format!("{kind} {} {word} on {}", self.name, labels.join(", ")))
+    }
+
+    fn stopped(&self, picture: &Picture) -> Verdict {
+        let running = picture.states_of(&self.name).find(|(_, state)| runs(state));
+        if let Some((machine, state)) = running {
+            let what = format!("{}: {}", picture.label(machine, false), words(state));
+            let trouble = state.error.as_ref().map(|error| format!("{}: {error}", self.name));
+            return waiting(what, trouble);
+        }
+        let obeyed = picture.scheduled(&self.name).all(|(_, entry)| entry.desired == Desired::Loaded);
+        if !obeyed {
+            return waiting("the scheduler has not taken it up yet".to_owned(), None);
+        }
+        let labels: Vec<_> =
+            picture.states_of(&self.name).map(|(machine, _)| picture.label(machine, false)).collect();
+        Verdict::Done(if labels.is_empty() {
+            format!("Unit {} stopped", self.name)
+        } else {
+            format!("Unit {} loaded on {}", self.name, labels.join(", "))
+        })
+    }
+
+    fn absent(&self, picture: &Picture, done: String) -> Verdict {
+        if let Some((machine, state)) = picture.states_of(&self.name).next() {
+            let what = format!("{}: {}", picture.label(machine, false), words(state));
+            let trouble = state.error.as_ref().map(|error| format!("{}: {error}", self.name));
+            return waiting(what, trouble);
+        }
+        match picture.scheduled(&self.name).next() {
+            Some((machine, _)) => {
+                waiting(format!("{} still has it scheduled", picture.label(machine, false)), None)
+            }
+            None => Verdict::Done(done),
+        }
+    }
+}
+
+fn waiting(what: String, trouble: Option<String>) -> Verdict {
+    Verdict::Waiting { what, trouble }
+}
+
+fn runs(state: &StateRecord) -> bool {
+    !matches!(state.active.as_str(), "inactive" | "failed")
+}
+
+fn words(state: &StateRecord) -> String {
+    let words = format!("{} ({})", state.active, state.sub);
+    if state.failures > 0 { format!("{words}, failed {} times", state.failures) } else { words }
+}
+
+/// What the registrar of a unit says, and when it said so.
+fn instance(picture: &Picture, unit: &UnitName) -> Option<(convoy_keys::InstanceState, Revision)> {
+    let mut instances = picture.instances.values();
+    let found = instances.find(|instance| instance.record.unit == unit.as_str())?;
+    Some((found.record.state, found.modified))
+}
+
+/// Whether a unit runs as it should, and is announced as well if it is an app that is announced.
+pub(super) fn is_well(picture: &Picture, unit: &UnitName) -> bool {
+    let mut places = picture.scheduled(unit).peekable();
+    places.peek().is_some()
+        && places
+            .all(|(machine, _)| picture.state(unit, machine).is_some_and(|state| state.active == "active"))
+        && instance(picture, unit).is_none_or(|(state, _)| state == convoy_keys::InstanceState::Passing)
+}
