@@ -80,7 +80,7 @@ impl<'c> Pass<'c> {
         match self.entry(unit) {
             Some(entry) if entry.home.is_some_and(|home| self.catalog.suits(entry, home)) => {
                 // Who shares its machine with a unit that it replaces is the one to wait if one has to.
-                usize::from(self.home[unit].is_some() && self.intrudes(entry))
+                usize::from(self.intrudes(entry))
             }
             Some(entry) if entry.unit.current.is_some() => 1,
             _ => 2,

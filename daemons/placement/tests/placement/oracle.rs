@@ -186,10 +186,22 @@ impl Oracle<'_> {
         }
     }
 
-    /// 0: runs, and may go on there as far as it is concerned; 1: ran; 2: new.
+    /// 0: runs, and may go on there as far as it is concerned; 1: ran, or shares its machine with a unit that it
+    /// replaces; 2: new.
     pub fn tier(&self, unit: &Unit) -> usize {
-        let home = (0..self.machines.len()).any(|machine| self.is_current(unit, machine) && self.suits(unit, machine));
-        if home { 0 } else { 1 + usize::from(unit.current.is_none()) }
+        let suits = |machine| self.is_current(unit, machine) && self.suits(unit, machine);
+        if !(0..self.machines.len()).any(suits) {
+            return 1 + usize::from(unit.current.is_none());
+        }
+        let replaces = |other: &Unit| {
+            let mut globs = unit.rules.replaces.iter();
+            other.name != unit.name
+                && other.current == unit.current
+                && other.wanted
+                && !other.rules.global
+                && globs.any(|glob| matches(glob.as_str(), &other.name))
+        };
+        usize::from(self.units.iter().any(replaces))
     }
 
     /// What makes a placement better than another: those that run, those that ran, new ones; then the order of

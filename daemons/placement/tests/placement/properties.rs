@@ -101,7 +101,7 @@ fn build(seed: &Seed) -> (Vec<Machine>, Vec<Unit>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn hard_rules_hold_and_as_many_as_possible_are_placed(seed in seed()) {
