@@ -4,6 +4,7 @@
 //! stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use convoy_keys::{
     Desired, MachineId, MaintenanceMode, Record, ScheduleRecord, StateRecord, machine_key, schedule_key,
@@ -17,7 +18,10 @@ use crate::policy::Policy;
 use crate::presence::{Census, Presence};
 use crate::step::{Expected, Write};
 use crate::time::{Alarm, Now};
-use crate::world::{Scheduled, World};
+use crate::world::{Reading, Scheduled, World};
+
+/// How long the machines of a unit that nobody knows any more are remembered.
+const LONGEST_FENCE: Duration = Duration::from_secs(600);
 
 /// Where a unit shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,11 +299,25 @@ fn suspicions(
     }
 }
 
-/// Takes in where units that may run at most once may be running.
-pub(crate) fn suspect(world: &World, memory: &mut Memory, standings: &BTreeMap<UnitName, Standing>) {
-    memory.suspects.retain(|unit, _| world.units.contains_key(unit));
+/// Takes in where units that may run at most once may be running. A unit that is destroyed and submitted again may still
+/// be running on a machine that is cut off.
+pub(crate) fn suspect(
+    world: &World,
+    memory: &mut Memory,
+    census: &Census,
+    now: Now,
+    standings: &BTreeMap<UnitName, Standing>,
+) {
+    let lingers = |machine: &MachineId| match census.machines.get(machine) {
+        Some(Presence::Gone { since }) => now.monotonic < *since + LONGEST_FENCE,
+        Some(Presence::Held) => true,
+        Some(Presence::Present) | None => false,
+    };
+    memory.suspects.retain(|unit, machines| {
+        world.units.contains_key(unit) || world.states.contains_key(unit) || machines.iter().any(lingers)
+    });
     for (unit, seen) in &world.units {
-        let crate::world::Reading::Good { definition, .. } = &seen.reading else { continue };
+        let Reading::Good { definition, .. } = &seen.reading else { continue };
         if definition.cut_off != CutOff::AtMostOne || !standings.contains_key(unit) {
             continue;
         }
@@ -324,7 +342,7 @@ fn in_the_way<'a>(
     chart.departing.get(target)?.iter().filter(|other| *other != unit).find(|other| {
         excludes(definition, other)
             || chart.world.units.get(*other).is_some_and(|seen| match &seen.reading {
-                crate::world::Reading::Good { definition, .. } => excludes(definition, unit),
+                Reading::Good { definition, .. } => excludes(definition, unit),
                 _ => false,
             })
     })

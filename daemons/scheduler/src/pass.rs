@@ -29,7 +29,7 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
     events.extend(avoid::update(world, policy, memory, now, &mut alarm));
     name_store(world, policy, memory, now, &mut census);
     let input = input(world, memory, &census);
-    course::suspect(world, memory, &input.standings);
+    course::suspect(world, memory, &census, now, &input.standings);
     let placement = ask(memory, &input);
 
     let mut chart = Chart {

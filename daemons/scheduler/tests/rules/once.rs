@@ -1,0 +1,142 @@
+//! Units that may run at most once.
+
+use std::time::Duration;
+
+use convoy_keys::{MaintenanceMode, machine_key};
+
+use crate::model::{Model, machine_id, text};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn single() -> String {
+    text("", "WhenCutOff=at-most-one\nStopWithin=5s")
+}
+
+/// A unit that runs on m1 or m2; its machine and the other one.
+fn running(unit: &str) -> (Model, &'static str, &'static str) {
+    let mut model = Model::new(&["m1", "m2", "m3"]);
+    model.maintain("m3", MaintenanceMode::Cordon, None);
+    model.put("/convoy/nothing", b"");
+    for _ in 0..1000 {
+        model.put("/convoy/nothing", b"");
+    }
+    model.delete("/convoy/nothing");
+    model.unit(unit, &single());
+    model.live();
+    let (here, there) = if model.on(unit) == ["m1"] { ("m1", "m2") } else { ("m2", "m1") };
+    assert_eq!(model.on(unit), [here]);
+    (model, here, there)
+}
+
+#[test]
+fn its_machine_is_lost_and_the_fence_is_waited_for() {
+    let (mut model, here, there) = running("a.service");
+    model.lose(here);
+    let step = model.pass();
+    assert_eq!(model.on("a.service"), [here], "it may still run there");
+    // Lease 5 s, stop within 5 s, margin 2 s.
+    assert_eq!(step.again, Some(model.now.monotonic + 12 * SECOND));
+    model.advance(12 * SECOND - Duration::from_millis(1));
+    model.settle();
+    assert_eq!(model.on("a.service"), [here]);
+    model.advance(Duration::from_millis(1));
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn a_new_leader_counts_from_the_beginning() {
+    let (mut model, here, there) = running("a.service");
+    model.lose(here);
+    model.settle();
+    model.advance(11 * SECOND);
+    model.new_leader();
+    model.settle();
+    model.advance(11 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [here]);
+    model.advance(SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn a_machine_that_returns_in_time_keeps_it() {
+    let (mut model, here, _) = running("a.service");
+    model.lose(here);
+    model.settle();
+    model.advance(8 * SECOND);
+    model.machine(here);
+    model.live();
+    model.advance(60 * SECOND);
+    model.live();
+    assert_eq!(model.on("a.service"), [here]);
+}
+
+#[test]
+fn a_state_that_vanished_with_its_machine_is_no_stop() {
+    let (mut model, here, there) = running("a.service");
+    model.maintain(here, MaintenanceMode::Drain, None);
+    model.settle();
+    assert!(model.on("a.service").is_empty(), "the first half of the move");
+    model.lose(here);
+    model.settle();
+    assert!(model.on("a.service").is_empty(), "it may still be stopping there");
+    model.advance(12 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn the_new_entry_holds_only_if_the_old_machine_is_still_there() {
+    let (mut model, here, there) = running("a.service");
+    model.maintain(here, MaintenanceMode::Drain, None);
+    model.settle();
+    model.gone("a.service", here);
+    let step = model.look();
+    let put = step.batches.iter().find(|batch| !batch.writes.is_empty()).unwrap();
+    assert!(put.writes.iter().any(|write| write.key.contains(there)));
+    assert_eq!(put.present, [machine_key(&machine_id(here))], "else its lease took the state away");
+}
+
+#[test]
+fn a_machine_that_has_not_answered_yet_is_waited_for() {
+    let mut model = Model::new(&["m1"]);
+    model.unit("a.service", &single());
+    model.settle();
+    model.advance(60 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), ["m1"]);
+    model.machine("m2");
+    model.maintain("m1", MaintenanceMode::Drain, None);
+    model.settle();
+    assert_eq!(model.on("a.service"), ["m1"], "whether it runs there is not known");
+    model.state("a.service", "m1", "active");
+    model.settle();
+    assert!(model.on("a.service").is_empty());
+    model.live();
+    assert_eq!(model.on("a.service"), ["m2"]);
+}
+
+#[test]
+fn a_new_leader_that_finds_it_nowhere_waits_for_a_machine_that_may_be_cut_off() {
+    let (mut model, here, there) = running("a.service");
+    model.maintain(here, MaintenanceMode::Drain, None);
+    model.settle();
+    model.lose(here);
+    // Neither entry nor state nor machine: nothing in the store tells where it was.
+    model.new_leader();
+    model.settle();
+    assert!(model.on("a.service").is_empty());
+    model.advance(12 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn a_unit_that_was_just_submitted_waits_for_nobody() {
+    let (mut model, _, _) = running("a.service");
+    model.unit("b.service", &single());
+    model.settle();
+    assert_eq!(model.on("b.service").len(), 1);
+}
