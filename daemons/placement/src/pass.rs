@@ -93,7 +93,7 @@ impl<'c> Pass<'c> {
                 pattern.members.iter().filter_map(|other| self.entry(*other)).any(|other| {
                     other.home == entry.home
                         && other.is_ordinary()
-                        && other.order != entry.order
+                        && other.unit.name != entry.unit.name
                         && entry.unit.rules.replaces.iter().any(|glob| glob.matches(&other.unit.name))
                 })
             })

@@ -64,6 +64,10 @@ impl Pass<'_> {
             if !entry.is_ordinary() || entry.unit.rules.replaces.is_empty() || self.state.at[unit].is_some() {
                 continue;
             }
+            // One that lost its machine goes wherever there is room: only what was lost moves.
+            if entry.unit.current.is_some() && self.home[unit].is_none() {
+                continue;
+            }
             let Some(team) = self.teams.team_of(unit) else { continue };
             let blocks: Vec<BlockAt> = self.teams.teams[team].blocks().collect();
             if blocks.iter().any(|block| self.is_placed(*block)) {

@@ -58,7 +58,12 @@ pub struct Why {
 impl Why {
     /// As sentences, the most important first.
     pub fn reasons(&self) -> Vec<Reason> {
-        let left = self.left.as_ref().map(|(machine, cause)| Reason(format!("moved from {machine}: {cause}")));
+        let left = self.left.as_ref().map(|(machine, cause)| match cause {
+            Cause::Excluded(exclusion) => {
+                Reason(format!("moved from {machine}: {exclusion}: {}", exclusion.finding(machine)))
+            }
+            _ => Reason(format!("moved from {machine}: {cause}")),
+        });
         left.into_iter().chain([Reason(self.choice.to_string())]).collect()
     }
 }

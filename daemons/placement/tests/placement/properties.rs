@@ -1,6 +1,8 @@
 //! What must hold for every cluster, checked on thousands of small ones against all their placements.
 
-use convoy_placement::{Accepts, Machine, Unit, place};
+use std::collections::BTreeMap;
+
+use convoy_placement::{Accepts, Machine, Planner, Unit, place};
 use proptest::prelude::*;
 
 use crate::build::{With, machine, unit};
@@ -101,7 +103,7 @@ fn build(seed: &Seed) -> (Vec<Machine>, Vec<Unit>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn hard_rules_hold_and_as_many_as_possible_are_placed(seed in seed()) {
@@ -139,5 +141,151 @@ proptest! {
         let placement = place(&machines, &units);
         machines.reverse();
         prop_assert_eq!(place(&machines, &units), placement);
+    }
+
+    #[test]
+    fn nobody_moves_without_need(mut seed in seed()) {
+        // Groups move as one and Replaces= moves on purpose: those have cases of their own.
+        seed.units.iter_mut().filter(|unit| [1, 3, 5].contains(&unit.kind)).for_each(|unit| unit.kind = 0);
+        let (machines, units) = build(&seed);
+        let oracle = Oracle { machines: &machines, units: &units };
+        let at = oracle.read(&place(&machines, &units));
+        let (best, found) = (oracle.placed(&at), oracle.moves(&at));
+        let mut fewest = usize::MAX;
+        oracle.all(&mut |at| if oracle.placed(at) == best { fewest = fewest.min(oracle.moves(at)) });
+        prop_assert_eq!(found, fewest);
+    }
+
+    #[test]
+    fn a_new_machine_moves_nobody_unless_somebody_waited(seed in seed()) {
+        let (machines, units) = build(&seed);
+        let (last, fewer) = machines.split_last().unwrap();
+        let before = place(fewer, &units);
+        let settled = after(&units, &before);
+        let now = place(&[fewer, std::slice::from_ref(last)].concat(), &settled);
+        let follows_global = |unit: &Unit| {
+            let global = |name: &String| units.iter().any(|other| other.name == *name && other.rules.global);
+            unit.rules.machine_of.iter().any(global)
+        };
+        prop_assume!(!units.iter().any(follows_global));
+        if before.pending.is_empty() {
+            prop_assert_eq!(now.assigned, before.assigned);
+        }
+    }
+
+    #[test]
+    fn a_lost_machine_moves_only_its_own_units_unless_others_make_room(seed in seed(), lost in 0usize..3) {
+        let (mut machines, units) = build(&seed);
+        let before = place(&machines, &units);
+        let settled = after(&units, &before);
+        let lost = machines.remove(lost % machines.len()).id;
+        let now = place(&machines, &settled);
+        let stays = |unit: &&Unit| unit.current.is_some() && unit.current.as_ref() != Some(&lost);
+        let moved = settled.iter().filter(stays).find(|unit| now.assigned.get(&unit.name) != unit.current.as_ref());
+        if let Some(moved) = moved {
+            // Then there was no way to place as much with everybody else in place.
+            let mut held = settled.clone();
+            held.iter_mut().filter(|unit| stays(&&**unit)).for_each(|unit| {
+                unit.rules.machine_id.clone_from(&unit.current);
+            });
+            let without = place(&machines, &held);
+            prop_assert!(without.pending.len() > now.pending.len() || without.pending != now.pending
+                || without.pending.contains_key(&moved.name), "{} moved", moved.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_planner_agrees_with_place_after_every_edit(
+        seed in seed(),
+        others in prop::collection::vec(seed_edit(), 1..12),
+    ) {
+        let (machines, units) = build(&seed);
+        let mut planner = Planner::new();
+        let mut machines: BTreeMap<String, Machine> =
+            machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect();
+        let mut units: BTreeMap<(u64, String), Unit> =
+            (0..).zip(units).map(|(order, unit)| ((order, unit.name.clone()), unit)).collect();
+        machines.values().for_each(|machine| planner.upsert_machine(machine.clone()));
+        units.iter().for_each(|((order, _), unit)| planner.upsert_unit(*order, unit.clone()));
+        for edit in others {
+            let before = planner.placement().clone();
+            let changed = planner.plan().clone();
+            let now = planner.placement();
+            let all: Vec<Machine> = machines.values().cloned().collect();
+            let listed: Vec<Unit> = units.values().cloned().collect();
+            prop_assert_eq!(now, &place(&all, &listed));
+            let names = listed.iter().map(|unit| &unit.name).chain(before.assigned.keys());
+            for name in names {
+                let same = before.why.get(name) == now.why.get(name)
+                    && before.pending.get(name) == now.pending.get(name)
+                    && before.warnings.get(name) == now.warnings.get(name)
+                    && before.assigned.get(name) == now.assigned.get(name)
+                    && before.globals.get(name) == now.globals.get(name);
+                prop_assert_eq!(!same, changed.contains(name), "{}", name);
+            }
+            change(&mut planner, &mut machines, &mut units, &edit);
+        }
+    }
+}
+
+/// One edit: what, which, and the unit or machine that it makes.
+type Edit = (u8, u8, Seed);
+
+fn seed_edit() -> impl Strategy<Value = Edit> {
+    (0u8..6, 0u8..7, seed())
+}
+
+fn change(
+    planner: &mut Planner,
+    machines: &mut BTreeMap<String, Machine>,
+    units: &mut BTreeMap<(u64, String), Unit>,
+    (what, which, seed): &Edit,
+) {
+    let (new_machines, new_units) = build(seed);
+    let name = NAMES[*which as usize];
+    match what {
+        0 => {
+            for machine in new_machines {
+                planner.upsert_machine(machine.clone());
+                machines.insert(machine.id.clone(), machine);
+            }
+        }
+        1 => {
+            let id = IDS[*which as usize % IDS.len()];
+            planner.remove_machine(id);
+            machines.remove(id);
+        }
+        2 => {
+            planner.remove_unit(name);
+            units.retain(|(_, other), _| other != name);
+        }
+        3 => {
+            // Another unit takes the place, maybe of another age.
+            for (at, unit) in new_units.into_iter().enumerate().skip(*which as usize % 3) {
+                let order = (at as u64 * u64::from(*which)) % 5;
+                planner.upsert_unit(order, unit.clone());
+                units.retain(|(_, other), _| *other != unit.name);
+                units.insert((order, unit.name.clone()), unit);
+            }
+        }
+        4 => {
+            let placement = planner.placement().clone();
+            for unit in units.values_mut().filter(|unit| !unit.rules.global) {
+                unit.current = placement.assigned.get(&unit.name).cloned();
+                planner.set_current(&unit.name, unit.current.as_deref());
+            }
+        }
+        _ => {
+            for ((order, _), unit) in units.iter_mut().filter(|((_, other), _)| other == name) {
+                unit.wanted = !unit.wanted;
+                unit.wish = new_machines.first().map(|machine| machine.id.clone());
+                unit.avoid = new_machines.iter().skip(1).map(|machine| machine.id.clone()).collect();
+                planner.upsert_unit(*order, unit.clone());
+            }
+        }
     }
 }
