@@ -80,6 +80,16 @@ impl Catalog {
         &self.ranked
     }
 
+    /// Takes these machines and units; of two units with one name the first counts.
+    pub(crate) fn take(&mut self, machines: &[Machine], units: &[Unit]) {
+        self.set_machines(machines.to_vec());
+        for (order, unit) in (0..).zip(units) {
+            if self.find(&unit.name).is_none() {
+                self.upsert(order, unit.clone());
+            }
+        }
+    }
+
     /// Takes these machines in place of the former ones.
     pub(crate) fn set_machines(&mut self, machines: Vec<Machine>) {
         self.sites.set_machines(machines);

@@ -8,6 +8,7 @@ mod chains;
 mod component;
 mod csp;
 mod exclusion;
+mod explain;
 mod fill;
 mod globals;
 mod loads;
@@ -30,6 +31,7 @@ mod teams;
 mod why;
 
 pub use exclusion::Exclusion;
+pub use explain::{Explanation, Remedy, Standing, explain};
 pub use model::{Accepts, Capacity, Machine, Unit};
 pub use place::{Placement, Reason, place};
 pub use planner::Planner;

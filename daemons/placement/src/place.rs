@@ -65,12 +65,7 @@ impl Placement {
 /// Names of units and ids of machines are unique: of two with the same name the first counts.
 pub fn place(machines: &[Machine], units: &[Unit]) -> Placement {
     let mut catalog = Catalog::default();
-    catalog.set_machines(machines.to_vec());
-    for (order, unit) in (0..).zip(units) {
-        if catalog.find(&unit.name).is_none() {
-            catalog.upsert(order, unit.clone());
-        }
-    }
+    catalog.take(machines, units);
     let mut pass = Pass::new(&catalog, BUDGET);
     pass.run();
     outcome::of(&pass)

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub, reason = "helpers of tests")]
 
 mod build;
+mod cases;
+mod explanations;
 mod oracle;
 mod properties;
