@@ -287,10 +287,8 @@ fn suspicions(
         }
     }
     // Nobody remembers where it was: a former leader may have been moving it off a machine that is now cut off.
-    let modified = chart.world.units.get(unit).map(|seen| seen.modified);
-    let is_old = modified.is_some_and(|modified| modified < memory.since);
     if suspects.is_none_or(BTreeSet::is_empty)
-        && (memory.fresh || is_old)
+        && (memory.fresh || memory.strays.as_ref().is_some_and(|strays| strays.contains(unit)))
         && let Some(began) = memory.began
         && chart.now.monotonic < began + fence
     {
@@ -316,6 +314,14 @@ pub(crate) fn suspect(
     memory.suspects.retain(|unit, machines| {
         world.units.contains_key(unit) || world.states.contains_key(unit) || machines.iter().any(lingers)
     });
+    for (unit, suspects) in &mut memory.suspects {
+        // Whoever destroys a unit that was just placed does not stop it at once.
+        if !world.units.contains_key(unit) {
+            suspects.extend(entries(world, unit).map(|(machine, _)| machine.clone()));
+            suspects.extend(world.states.get(unit).into_iter().flat_map(BTreeMap::keys).cloned());
+        }
+    }
+    let mut strays = BTreeSet::new();
     for (unit, seen) in &world.units {
         let Reading::Good { definition, .. } = &seen.reading else { continue };
         if definition.cut_off != CutOff::AtMostOne || !standings.contains_key(unit) {
@@ -327,9 +333,11 @@ pub(crate) fn suspect(
         match (scheduled.as_slice(), states.as_slice()) {
             // It got there only after all others were cleared.
             ([entry], [state]) if entry == state => *suspects = BTreeSet::from([(*entry).clone()]),
+            ([], []) => drop(strays.insert(unit.clone())),
             _ => suspects.extend(scheduled.into_iter().chain(states).cloned()),
         }
     }
+    memory.strays.get_or_insert(strays);
 }
 
 /// A unit that the target still has, that leaves it, and that can't be there together with this one.

@@ -72,7 +72,7 @@ impl Lead {
         let name = format!("{:032x}", fastrand::u128(..));
         Self {
             feed: follow(&store),
-            memory: Memory::new(leadership.since(), name),
+            memory: Memory::new(name),
             store,
             policy,
             metrics,
@@ -143,7 +143,7 @@ impl Lead {
         let began = Instant::now();
         let now = self.now();
         let step = step(&self.world, &self.policy, &mut self.memory, now);
-        self.world.wavering = None;
+        self.world.looked();
         self.metrics.pass_seconds.observe(began.elapsed().as_secs_f64());
         for event in &step.events {
             tell(event, &self.metrics);

@@ -18,6 +18,8 @@ pub(crate) struct Known {
     pub(crate) record: Option<MachineRecord>,
     /// Since when it has been away.
     pub(crate) vanished: Option<Duration>,
+    /// Since when it has certainly been away without a break.
+    pub(crate) away: Duration,
     /// It had something to run when it vanished.
     pub(crate) was_used: bool,
     /// The boot that an announced reboot is to end.
@@ -65,8 +67,6 @@ pub(crate) enum Told<T> {
 /// What a leader remembers.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The revision at which this leadership began.
-    pub(crate) since: Revision,
     /// A name for the store, should it need one.
     pub(crate) cluster_id: String,
     /// When the first look was taken.
@@ -86,6 +86,8 @@ pub struct Memory {
     pub(crate) intents: BTreeMap<UnitName, Intent>,
     /// For units that may run at most once: machines where they may be running.
     pub(crate) suspects: BTreeMap<UnitName, BTreeSet<MachineId>>,
+    /// Those of them that were nowhere at the first look.
+    pub(crate) strays: Option<BTreeSet<UnitName>>,
     pub(crate) avoid: BTreeMap<UnitName, Avoided>,
     /// Units that a drain set in motion, and when.
     pub(crate) drained: BTreeMap<UnitName, Duration>,
@@ -101,9 +103,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Nothing but when this leadership began, and a random name for a store that has none.
-    pub fn new(since: Revision, cluster_id: String) -> Self {
-        Self { since, cluster_id, ..Self::default() }
+    /// Nothing but a random name for a store that has none.
+    pub fn new(cluster_id: String) -> Self {
+        Self { cluster_id, ..Self::default() }
     }
 
     /// Whether it depends on the leases of the other machines what becomes of one that vanished.

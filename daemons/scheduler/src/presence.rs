@@ -26,7 +26,7 @@ pub(crate) enum Presence {
     Held,
     /// It is away, and what it had to run goes elsewhere.
     Gone {
-        /// Since then.
+        /// Certainly since then, without a break.
         since: Duration,
     },
 }
@@ -75,7 +75,7 @@ pub(crate) fn census(
                 alarm.at(memory.settles);
                 Presence::Held
             }
-            Some(since) => Presence::Gone { since },
+            Some(_) => Presence::Gone { since: known.away },
         };
         census.machines.insert(id.clone(), presence);
     }
@@ -121,8 +121,13 @@ fn observe(world: &World, policy: &Policy, memory: &mut Memory, now: Now, census
             return true;
         }
         let units = scheduled.get(id).copied().unwrap_or_default();
+        if world.is_anew || world.departed.contains(id) {
+            // It may have been back, and started what it had to run.
+            known.away = now.monotonic;
+        }
         if known.vanished.is_none() {
             known.vanished = Some(now.monotonic);
+            known.away = now.monotonic;
             known.was_used = units > 0;
             census.events.push(Event::MachineLost { machine: id.clone(), units });
         }

@@ -133,6 +133,10 @@ pub struct World {
     pub resume: Option<Revision>,
     /// The store has a name.
     pub cluster: bool,
+    /// Machines that vanished since the last look, though they may have been back in between.
+    pub departed: BTreeSet<MachineId>,
+    /// Everything was read anew since the last look: what happened before is not known.
+    pub is_anew: bool,
     /// Machines whose leases are not being renewed, if somebody has just asked for that: they may be gone already.
     pub wavering: Option<BTreeSet<MachineId>>,
     /// Keys whose values can't be used, with the reason.
@@ -166,6 +170,13 @@ impl World {
         self.revision
     }
 
+    /// A look was taken.
+    pub fn looked(&mut self) {
+        self.departed.clear();
+        self.is_anew = false;
+        self.wavering = None;
+    }
+
     /// Takes in what the feed tells.
     pub fn apply(&mut self, event: &FeedEvent) -> News {
         match event {
@@ -174,6 +185,8 @@ impl World {
                     revision: snapshot.revision,
                     picture: Picture::Current,
                     own: std::mem::take(&mut self.own),
+                    departed: std::mem::take(&mut self.departed),
+                    is_anew: true,
                     ..Self::default()
                 };
                 next.own.retain(|_, revision| *revision > snapshot.revision);
@@ -243,8 +256,9 @@ impl World {
             }
             Change::Delete { key, .. } => {
                 self.remove(key);
-                let lost = matches!(ClusterKey::parse(key), Some(ClusterKey::Machine(_)));
-                if lost { News::Urgent } else { News::Ordinary }
+                let Some(ClusterKey::Machine(id)) = ClusterKey::parse(key) else { return News::Ordinary };
+                self.departed.insert(id);
+                News::Urgent
             }
         }
     }

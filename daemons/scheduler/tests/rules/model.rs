@@ -23,6 +23,7 @@ pub(crate) struct Model {
     pub(crate) now: Now,
     /// Machines whose leases are not renewed, as the next look is told.
     pub(crate) wavering: Option<Vec<String>>,
+    departed: Vec<String>,
     pub(crate) summary: Summary,
     pub(crate) events: Vec<Event>,
     /// Where units really run, whatever the store says: for ever, or until a fence has stopped them.
@@ -53,10 +54,11 @@ impl Model {
         let mut model = Self {
             entries: BTreeMap::new(),
             revision: 0,
-            memory: Memory::new(Revision::new(1000), "name".to_owned()),
+            memory: Memory::new("name".to_owned()),
             policy: Policy::default(),
             now: Now { monotonic: Duration::from_secs(100), unix: 1_000_000 },
             wavering: None,
+            departed: Vec::new(),
             summary: Summary::default(),
             events: Vec::new(),
             running: BTreeMap::new(),
@@ -97,12 +99,28 @@ impl Model {
     }
 
     pub(crate) fn machine_as(&mut self, id: &str, record: &MachineRecord) {
+        // What still runs is said together with the machine's return.
+        if !self.entries.contains_key(&machine_key(&machine_id(id))) {
+            let now = self.now.monotonic;
+            self.running.retain(|_, stops| stops.is_none_or(|stops| stops > now));
+            let alive: Vec<String> = self
+                .running
+                .keys()
+                .filter(|(_, machine)| machine == id)
+                .map(|(unit, _)| unit.clone())
+                .collect();
+            for unit in alive {
+                self.running.insert((unit.clone(), id.to_owned()), None);
+                self.state(&unit, id, "active");
+            }
+        }
         self.put(&machine_key(&machine_id(id)), &record.to_json().unwrap());
     }
 
     /// The lease of a machine ends, and all that hangs on it.
     pub(crate) fn lose(&mut self, id: &str) {
         if self.entries.contains_key(&machine_key(&machine_id(id))) {
+            self.departed.push(id.to_owned());
             let until = self.now.monotonic + FENCED;
             for ((_, machine), stops) in &mut self.running {
                 if machine == id {
@@ -199,7 +217,7 @@ impl Model {
 
     /// Another process leads, which remembers nothing.
     pub(crate) fn new_leader(&mut self) {
-        self.memory = Memory::new(Revision::new(self.revision), "another".to_owned());
+        self.memory = Memory::new("another".to_owned());
         self.entries.remove("/convoy/freeze");
     }
 
@@ -209,6 +227,9 @@ impl Model {
         let revision = Revision::new(self.revision);
         world.apply(&FeedEvent::Listed(Snapshot { revision, entries: self.entries.clone() }));
         assert!(world.is_current());
+        // As if the feed had told of everything.
+        world.is_anew = false;
+        world.departed = std::mem::take(&mut self.departed).iter().map(|id| machine_id(id)).collect();
         world.wavering = self.wavering.as_ref().map(|ids| ids.iter().map(|id| machine_id(id)).collect());
         step(&world, &self.policy, &mut self.memory, self.now)
     }
