@@ -15,6 +15,7 @@ use crate::{
     exit::Outcome,
     machine,
     picture::Picture,
+    plan::Question,
     wait::{Follow, Reasons, now},
     write::{self, Written},
 };
@@ -103,21 +104,23 @@ pub(super) async fn drain(session: &mut Session<'_>, arguments: &DrainArguments)
     let deadline = arguments.waiting.limit().map(|limit| Instant::now() + limit);
     let mut reasons = Reasons::default();
     let mut ask_at = Instant::now() + REASONS_EVERY;
-    let mut left: Vec<MachineId> = machines;
+    let mut left: Vec<MachineId> = machines.clone();
     let mut moving: BTreeSet<UnitName> = BTreeSet::new();
     loop {
         moving.extend(left.iter().flat_map(|machine| units_on(follow.picture(), machine)));
-        left.retain(|machine| {
-            let is_empty =
-                units_on(follow.picture(), machine).is_empty() && arrived(follow.picture(), &moving);
-            if is_empty {
+        left.retain(|machine| !units_on(follow.picture(), machine).is_empty());
+        if left.is_empty()
+            && let Some(homeless) = arrived(follow.picture(), &moving)
+        {
+            for machine in &machines {
                 let label = follow.picture().label(machine, false);
                 session.console.line(format_args!("Machine {label} drained"));
             }
-            !is_empty
-        });
-        let Some(first) = left.first() else { return Ok(Outcome::Done) };
-        let there = units_on(follow.picture(), first);
+            reasons.tell(follow.picture(), &homeless, session.console);
+            return Ok(if homeless.is_empty() { Outcome::Done } else { Outcome::Pending });
+        }
+        let there: Vec<UnitName> =
+            left.iter().flat_map(|machine| units_on(follow.picture(), machine)).collect();
         let now = Instant::now();
         let is_over = deadline.is_some_and(|deadline| now >= deadline);
         if is_over || now >= ask_at {
@@ -127,18 +130,11 @@ pub(super) async fn drain(session: &mut Session<'_>, arguments: &DrainArguments)
         }
         if is_over {
             let names: Vec<_> = there.iter().map(ToString::to_string).collect();
-            session.console.note(format_args!(
-                "Machine {}: given up waiting; still there: {}",
-                follow.picture().label(first, false),
-                names.join(" ")
-            ));
+            let names = if names.is_empty() { "what left is not up yet".to_owned() } else { names.join(" ") };
+            session.console.note(format_args!("Given up waiting; still there: {names}"));
             return Ok(Outcome::Pending);
         }
-        session.console.progress(&format!(
-            "draining {}: {} units are still there",
-            follow.picture().label(first, false),
-            there.len()
-        ));
+        session.console.progress(&format!("draining: {} units are still there", there.len()));
         let wake = deadline.map_or(ask_at, |deadline| deadline.min(ask_at));
         tokio::select! {
             () = follow.changed(session.console) => {}
@@ -157,14 +153,29 @@ fn units_on(picture: &Picture, machine: &MachineId) -> Vec<UnitName> {
     units
 }
 
-/// No unit that had to leave is still starting elsewhere. One that fits nowhere else is not waited for.
-fn arrived(picture: &Picture, units: &BTreeSet<UnitName>) -> bool {
-    units.iter().all(|unit| {
-        let mut places = picture.scheduled(unit).filter(|(_, entry)| entry.desired == Desired::Launched);
-        places.all(|(machine, _)| {
-            picture.state(unit, machine).is_some_and(|state| state.active != "activating")
-        })
-    })
+/// Whether all units that had to leave are up elsewhere; those that fit nowhere else are not waited for, but named.
+fn arrived(picture: &Picture, units: &BTreeSet<UnitName>) -> Option<Vec<UnitName>> {
+    let mut homeless = Vec::new();
+    for unit in units {
+        let Some(stored) = picture.units.get(unit) else { continue };
+        let mut places = picture.scheduled(unit).peekable();
+        let is_wanted = stored.record.desired != Desired::Inactive && !picture.is_global(unit);
+        if places.peek().is_none() && is_wanted {
+            homeless.push(unit.clone());
+        }
+        let mut launched = places.filter(|(_, entry)| entry.desired == Desired::Launched);
+        let is_up = |machine| picture.state(unit, machine).is_some_and(|state| state.active != "activating");
+        if !launched.all(|(machine, _)| is_up(machine)) {
+            return None;
+        }
+    }
+    if homeless.is_empty() {
+        return Some(homeless);
+    }
+    let answer = Question::of_picture(picture, now()).answer();
+    let pending = answer.units.iter().filter(|unit| unit.is_pending()).map(|unit| unit.name.as_str());
+    let pending: BTreeSet<&str> = pending.collect();
+    homeless.iter().all(|unit| pending.contains(unit.as_str())).then_some(homeless)
 }
 
 pub(super) async fn resume(session: &mut Session<'_>, waiting: Waiting) -> Result<Outcome> {

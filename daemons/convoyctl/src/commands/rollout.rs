@@ -150,12 +150,9 @@ struct Restart {
 
 impl Step for Restart {
     async fn ask(&mut self, name: &UnitName, picture: &Picture) -> Result<Option<Wanted>> {
-        let mut asked = None;
         let written = write::unit(&self.store, name, |before| {
-            // Another try after a lost answer must not count twice.
-            let target = *asked.get_or_insert_with(|| before.map_or(0, |record| record.restarts) + 1);
             Ok(before.map(|record| UnitRecord {
-                restarts: record.restarts.max(target),
+                restarts: record.restarts + 1,
                 desired: Desired::Launched,
                 ..record.clone()
             }))

@@ -15,7 +15,7 @@ pub struct UnitPlan {
     pub machine: Option<String>,
     /// It was on another machine before.
     pub moved: bool,
-    /// Why it is nowhere.
+    /// Why it is there, or nowhere.
     pub reasons: Vec<String>,
     /// The machine that it was on before.
     #[serde(skip)]

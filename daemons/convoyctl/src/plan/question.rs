@@ -157,12 +157,9 @@ impl Question {
             let warnings = definition.warnings.iter().map(ToString::to_string);
             answer.warnings.extend(warnings.map(|warning| Warning { name: unit.name.clone(), warning }));
             let plan = plan(unit, definition, placement);
-            if plan.is_global() && plan.on.is_empty() {
-                let mut warning = "it is global and fits no machine".to_owned();
-                for reason in &plan.reasons {
-                    warning.push_str("; ");
-                    warning.push_str(reason);
-                }
+            if let Some(reasons) = placement.warnings.get(&unit.name) {
+                let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+                let warning = format!("it is global and fits no machine: {}", reasons.join("; "));
                 answer.warnings.push(Warning { name: unit.name.clone(), warning });
             }
             answer.units.push(plan);
@@ -175,12 +172,11 @@ fn plan(unit: &Submitted, definition: &Definition, placement: &Placement) -> Uni
     let held = unit.machine.as_ref().filter(|_| unit.held);
     let machine = placement.assigned.get(&unit.name).or(held).cloned();
     let wanted = unit.desired != Desired::Inactive && !definition.name.is_template();
-    let reasons = placement.pending.get(&unit.name).into_iter().flatten();
     UnitPlan {
         name: unit.name.clone(),
         moved: machine.is_some() && unit.machine.is_some() && machine != unit.machine,
         machine,
-        reasons: reasons.map(|reason| reason.0.clone()).collect(),
+        reasons: placement.reasons(&unit.name).into_iter().map(|reason| reason.0).collect(),
         before: unit.machine.clone(),
         wanted,
         global: definition.rules.global,

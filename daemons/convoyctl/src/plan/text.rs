@@ -26,7 +26,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for unit in &self.units {
             writeln!(f, "{}\t{}", unit.name, unit.story())?;
-            for reason in &unit.reasons {
+            // Who stays where it was needs no reason.
+            let is_news = unit.machine.is_none() || unit.machine != unit.before;
+            for reason in unit.reasons.iter().filter(|_| is_news) {
                 writeln!(f, "\t{reason}")?;
             }
         }

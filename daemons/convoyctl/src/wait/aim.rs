@@ -95,6 +95,11 @@ impl Wanted {
         let Some(unit) = picture.units.get(&self.name) else {
             return Verdict::Failed(format!("{}: somebody destroyed it meanwhile", self.name));
         };
+        if let Aim::Healthy { since, .. } = self.aim
+            && unit.modified < since
+        {
+            return waiting("asked for".to_owned(), None);
+        }
         let least = if self.aim == Aim::Loaded { Desired::Loaded } else { Desired::Launched };
         if unit.record.desired < least {
             let desired = unit.record.desired.as_str();
