@@ -87,7 +87,9 @@ release: build
 	    install -d $(RELEASE_TREE)/$$place; \
 	    ln -s /opt/convoy/bin/convoyctl $(RELEASE_TREE)/$$place/convoyctl; \
 	done
-	tar --sort=name --mtime=@0 --owner=root:0 --group=root:0 -C $(RELEASE_TREE) -czf $(RELEASE) .
+	# Files without their folders: tar would close an existing one, / included, to everybody else for a moment.
+	cd $(RELEASE_TREE) && find . ! -type d -print0 | LC_ALL=C sort --zero-terminated \
+	    | tar --null --files-from=- --mtime=@0 --owner=root:0 --group=root:0 -czf $(CURDIR)/$(RELEASE)
 	@echo '$(RELEASE)'
 
 lint:
