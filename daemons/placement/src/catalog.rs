@@ -3,7 +3,11 @@
 //! Nothing here depends on the order of edits except the positions of units, which no decision looks at:
 //! units are compared by rank (submission), machines by id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    ops::Deref,
+};
 
 use crate::{
     Accepts, Machine, Unit,
@@ -13,10 +17,36 @@ use crate::{
     table::{MachineAt, Table, UnitAt},
 };
 
+/// A unit that somebody else keeps, or that is kept here.
+#[derive(Debug, Clone)]
+pub(crate) enum Held<'a> {
+    Lent(&'a Unit),
+    Owned(Box<Unit>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Unit;
+
+    fn deref(&self) -> &Unit {
+        match self {
+            Self::Lent(unit) => unit,
+            Self::Owned(unit) => unit,
+        }
+    }
+}
+
 /// One unit, with what its rules come to.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) unit: Unit,
+pub(crate) struct Entry<'a> {
+    pub(crate) unit: Held<'a>,
+    /// Wanted, and not global.
+    ordinary: bool,
+    /// Linked with others by name.
+    linked: bool,
+    /// It has limits.
+    roomy: bool,
+    /// It has Replaces=.
+    pub(crate) replaces: bool,
     pub(crate) order: u64,
     /// Where it is, if that machine is still there.
     pub(crate) home: Option<MachineAt>,
@@ -34,39 +64,41 @@ pub(crate) struct Entry {
     pub(crate) taste: Option<usize>,
 }
 
-impl Entry {
-    pub(crate) fn is_ordinary(&self) -> bool {
-        self.unit.wanted && !self.unit.rules.global
+impl Entry<'_> {
+    /// Whether it is wanted, and not global.
+    pub(crate) const fn is_ordinary(&self) -> bool {
+        self.ordinary
     }
 
-    /// Whether it is linked to others by name.
-    pub(crate) fn has_links(&self) -> bool {
-        !self.unit.rules.machine_of.is_empty() || !self.unit.rules.ties.is_empty()
+    /// Whether it is linked with others by name.
+    pub(crate) const fn has_links(&self) -> bool {
+        self.linked
     }
 
+    /// Whether it has limits.
     pub(crate) const fn needs_room(&self) -> bool {
-        self.unit.rules.resources.memory.is_some() || self.unit.rules.resources.cpu_millis.is_some()
+        self.roomy
     }
 }
 
 /// Everything that placement knows.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Catalog {
+pub(crate) struct Catalog<'a> {
     pub(crate) sites: Sites,
     pub(crate) patterns: Patterns,
-    names: BTreeMap<String, UnitAt>,
-    units: Table<Option<Entry>>,
+    names: BTreeMap<Cow<'a, str>, UnitAt>,
+    units: Table<Option<Entry<'a>>>,
     free: Vec<UnitAt>,
     ranked: Vec<UnitAt>,
     families: HashMap<String, usize>,
 }
 
-impl Catalog {
+impl<'a> Catalog<'a> {
     pub(crate) fn find(&self, name: &str) -> Option<UnitAt> {
         self.names.get(name).copied()
     }
 
-    pub(crate) fn entry(&self, at: UnitAt) -> Option<&Entry> {
+    pub(crate) fn entry(&self, at: UnitAt) -> Option<&Entry<'a>> {
         self.units[at].as_ref()
     }
 
@@ -80,14 +112,37 @@ impl Catalog {
         &self.ranked
     }
 
-    /// Takes these machines and units; of two units with one name the first counts.
-    pub(crate) fn take(&mut self, machines: &[Machine], units: &[Unit]) {
+    /// Takes these machines and units into an empty catalog; of two units with one name the first counts.
+    pub(crate) fn take(&mut self, machines: &[Machine], units: &'a [Unit]) {
         self.set_machines(machines.to_vec());
-        for (order, unit) in (0..).zip(units) {
-            if self.find(&unit.name).is_none() {
-                self.upsert(order, unit.clone());
+        let mut named: Vec<(&str, usize)> =
+            units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
+        named.sort_unstable();
+        named.dedup_by_key(|(name, _)| *name);
+        let mut first = Table::filled(false, units.len());
+        named.iter().for_each(|(_, at)| first[*at] = true);
+        // All patterns first, then all names: each finds the other once.
+        let mut positions = Table::filled(usize::MAX, units.len());
+        for (at, unit) in units.iter().enumerate().filter(|(at, _)| first[*at]) {
+            let position = self.units.len();
+            let globs = unit.rules.conflicts.iter().chain(&unit.rules.replaces);
+            let declares = self.patterns.declare(position, globs, &self.names, |_, _| {});
+            let entry = self.look_up(at as u64, Held::Lent(unit), declares, Vec::new());
+            self.units.push(Some(entry));
+            self.ranked.push(position);
+            positions[at] = position;
+        }
+        for position in 0..self.units.len() {
+            if let Some(entry) = self.units[position].as_mut() {
+                entry.hits = self.patterns.hits(position, &entry.unit.name);
             }
         }
+        self.names = named.into_iter().map(|(name, at)| (Cow::Borrowed(name), positions[at])).collect();
+    }
+
+    /// All units in the order of their names.
+    pub(crate) fn by_name(&self) -> impl Iterator<Item = UnitAt> + '_ {
+        self.names.values().copied()
     }
 
     /// Takes these machines in place of the former ones.
@@ -99,7 +154,7 @@ impl Catalog {
     }
 
     /// Adds a unit, or changes it.
-    pub(crate) fn upsert(&mut self, order: u64, unit: Unit) {
+    pub(crate) fn upsert(&mut self, order: u64, unit: Held<'a>) {
         if let Some(at) = self.find(&unit.name) {
             let same = self.entry(at).is_some_and(|entry| entry.unit.rules == unit.rules);
             if same {
@@ -122,11 +177,27 @@ impl Catalog {
             }
         });
         let hits = self.patterns.hits(at, &unit.name);
+        let entry = self.look_up(order, unit, declares, hits);
+        let name = match &entry.unit {
+            Held::Lent(unit) => Cow::Borrowed(unit.name.as_str()),
+            Held::Owned(unit) => Cow::Owned(unit.name.clone()),
+        };
+        self.names.insert(name, at);
+        self.units[at] = Some(entry);
+        self.rank(at);
+    }
+
+    fn look_up(&mut self, order: u64, unit: Held<'a>, declares: Vec<usize>, hits: Vec<usize>) -> Entry<'a> {
         let spread = !unit.rules.spread.is_empty();
-        let family = family(&unit.name).filter(|name| spread || self.families.contains_key(name));
+        let family = if spread || !self.families.is_empty() { family(&unit.name) } else { None };
+        let family = family.filter(|name| spread || self.families.contains_key(name));
         let family = family.map(|name| self.family(name));
         let mut entry = Entry {
             order,
+            ordinary: false,
+            linked: !unit.rules.machine_of.is_empty() || !unit.rules.ties.is_empty(),
+            roomy: unit.rules.resources.memory.is_some() || unit.rules.resources.cpu_millis.is_some(),
+            replaces: !unit.rules.replaces.is_empty(),
             home: None,
             wish: None,
             avoid: Vec::new(),
@@ -139,9 +210,7 @@ impl Catalog {
             unit,
         };
         resolve(&self.sites, &mut entry);
-        self.names.insert(entry.unit.name.clone(), at);
-        self.units[at] = Some(entry);
-        self.rank(at);
+        entry
     }
 
     /// Forgets a unit; nothing happens if there is none.
@@ -164,13 +233,15 @@ impl Catalog {
         if let Some(at) = self.find(name)
             && let Some(entry) = self.units[at].as_mut()
         {
-            entry.home = current.and_then(|id| self.sites.find(id));
-            entry.unit.current = current.map(str::to_owned);
+            let mut unit = Unit::clone(&entry.unit);
+            unit.current = current.map(str::to_owned);
+            entry.unit = Held::Owned(Box::new(unit));
+            resolve(&self.sites, entry);
         }
     }
 
     /// Whether the machine suits the unit as far as machine and unit alone are concerned.
-    pub(crate) fn suits(&self, entry: &Entry, machine: MachineAt) -> bool {
+    pub(crate) fn suits(&self, entry: &Entry<'_>, machine: MachineAt) -> bool {
         self.sites.allows(entry.site, machine)
             && match self.sites.machine(machine).accepts {
                 Accepts::All => true,
@@ -180,7 +251,7 @@ impl Catalog {
     }
 
     /// All machines that suit the unit.
-    pub(crate) fn domain(&self, entry: &Entry) -> Bits {
+    pub(crate) fn domain(&self, entry: &Entry<'_>) -> Bits {
         let mut domain = self.sites.mask(entry.site).clone();
         domain.keep(self.sites.open());
         if let Some(home) = entry.home.filter(|home| self.suits(entry, *home)) {
@@ -226,7 +297,8 @@ impl Catalog {
     }
 }
 
-fn resolve(sites: &Sites, entry: &mut Entry) {
+fn resolve(sites: &Sites, entry: &mut Entry<'_>) {
+    entry.ordinary = entry.unit.wanted && !entry.unit.rules.global;
     entry.home = entry.unit.current.as_deref().and_then(|id| sites.find(id));
     entry.wish = entry.unit.wish.as_deref().and_then(|id| sites.find(id));
     entry.avoid = entry.unit.avoid.iter().filter_map(|id| sites.find(id)).collect();

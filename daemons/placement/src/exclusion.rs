@@ -155,7 +155,7 @@ impl fmt::Display for Exclusion {
 /// What a finished placement is asked about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Findings<'a, 'c> {
-    pub(crate) catalog: &'c Catalog,
+    pub(crate) catalog: &'c Catalog<'c>,
     pub(crate) teams: &'a Teams,
     pub(crate) state: &'a State<'c>,
 }
@@ -195,7 +195,7 @@ impl Findings<'_, '_> {
         found
     }
 
-    fn site(&self, entry: &Entry, machine: MachineAt, found: &mut Vec<Exclusion>) {
+    fn site(&self, entry: &Entry<'_>, machine: MachineAt, found: &mut Vec<Exclusion>) {
         let known = self.catalog.sites.machine(machine);
         let rules = &entry.unit.rules;
         if let Some(wanted) = &rules.machine_id
@@ -218,7 +218,7 @@ impl Findings<'_, '_> {
         }
     }
 
-    fn targets(&self, entry: &Entry, machine: MachineAt, found: &mut Vec<Exclusion>) {
+    fn targets(&self, entry: &Entry<'_>, machine: MachineAt, found: &mut Vec<Exclusion>) {
         for target in &entry.unit.rules.machine_of {
             let target = target.clone();
             let known = self.catalog.find(&target).and_then(|at| Some((at, self.catalog.entry(at)?)));
@@ -246,7 +246,7 @@ impl Findings<'_, '_> {
     }
 
     /// Units in one block wait together; that says nothing.
-    fn shares_block(&self, entry: &Entry, other: UnitAt) -> bool {
+    fn shares_block(&self, entry: &Entry<'_>, other: UnitAt) -> bool {
         let unit = self.catalog.find(&entry.unit.name);
         unit.and_then(|unit| self.teams.block_of[unit]).is_some_and(|block| self.teams.block_of[other] == Some(block))
     }
@@ -263,7 +263,7 @@ impl Findings<'_, '_> {
         }
     }
 
-    fn conflicts(&self, unit: UnitAt, entry: &Entry, machine: MachineAt, found: &mut Vec<Exclusion>) {
+    fn conflicts(&self, unit: UnitAt, entry: &Entry<'_>, machine: MachineAt, found: &mut Vec<Exclusion>) {
         let mut there = self.state.blockers(unit, machine);
         for (_, global, relation) in self.state.globals.related(unit) {
             let present = self.state.globals.present_on(machine).contains(&global);
@@ -279,7 +279,7 @@ impl Findings<'_, '_> {
         }
     }
 
-    fn lacking(&self, entry: &Entry, machine: MachineAt) -> String {
+    fn lacking(&self, entry: &Entry<'_>, machine: MachineAt) -> String {
         let resources = entry.unit.rules.resources;
         let (memory, cpu) = self.state.room(machine).left();
         let mut lacking = Vec::new();
@@ -298,7 +298,7 @@ impl Findings<'_, '_> {
 }
 
 /// By which option the two can't share a machine.
-pub(crate) fn conflict(entry: &Entry, other: &Entry) -> Option<Exclusion> {
+pub(crate) fn conflict(entry: &Entry<'_>, other: &Entry<'_>) -> Option<Exclusion> {
     let unit = &other.unit.name;
     let exclusion = |option: &str, declared_by: Option<&String>, pattern: &str| Exclusion::Conflict {
         option: option.to_owned(),

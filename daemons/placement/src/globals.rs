@@ -43,19 +43,21 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    pub(crate) fn of(catalog: &Catalog) -> Self {
+    pub(crate) fn of(catalog: &Catalog<'_>) -> Self {
         let mut all = Self::default();
         let wanted = catalog.ranked().iter().copied().filter_map(|at| Some((at, catalog.entry(at)?)));
-        let mut followed: HashMap<UnitAt, Vec<UnitAt>> = HashMap::new();
-        for (at, entry) in wanted.clone().filter(|(_, entry)| entry.is_ordinary()) {
-            for target in entry.unit.rules.machine_of.iter().filter_map(|name| catalog.find(name)) {
-                if catalog.entry(target).is_some_and(|target| target.unit.rules.global) {
-                    followed.entry(target).or_default().push(at);
-                }
+        let globals: Vec<(UnitAt, &Entry<'_>)> =
+            wanted.clone().filter(|(_, entry)| entry.unit.rules.global && entry.unit.wanted).collect();
+        let names: HashMap<&str, UnitAt> =
+            globals.iter().map(|(at, entry)| (entry.unit.name.as_str(), *at)).collect();
+        let mut followers: HashMap<UnitAt, Vec<UnitAt>> = HashMap::new();
+        for (at, entry) in wanted.filter(|(_, entry)| !names.is_empty() && entry.is_ordinary() && entry.has_links()) {
+            for target in entry.unit.rules.machine_of.iter().filter_map(|name| names.get(name.as_str())) {
+                followers.entry(*target).or_default().push(at);
             }
         }
-        for (at, entry) in wanted.filter(|(_, entry)| entry.unit.wanted && entry.unit.rules.global) {
-            all.take_in(catalog, at, entry, followed.remove(&at).unwrap_or_default());
+        for (at, entry) in globals {
+            all.take_in(catalog, at, entry, followers.remove(&at).unwrap_or_default());
         }
         for machine in 0..catalog.sites.len() {
             for (at, present) in all.who_is_present(catalog, machine, None).into_iter().enumerate() {
@@ -67,7 +69,7 @@ impl Globals {
         all
     }
 
-    fn take_in(&mut self, catalog: &Catalog, unit: UnitAt, entry: &Entry, followers: Vec<UnitAt>) {
+    fn take_in(&mut self, catalog: &Catalog<'_>, unit: UnitAt, entry: &Entry<'_>, followers: Vec<UnitAt>) {
         let mut eligible = catalog.sites.mask(entry.site).clone();
         for (machine, known) in catalog.sites.machines().iter().enumerate() {
             if known.accepts == Accepts::Nothing {
@@ -140,7 +142,7 @@ impl Globals {
     }
 
     /// Globals that come to the machine or leave it if the unit comes there.
-    pub(crate) fn changes(&self, catalog: &Catalog, unit: UnitAt, machine: MachineAt) -> Vec<(UnitAt, bool)> {
+    pub(crate) fn changes(&self, catalog: &Catalog<'_>, unit: UnitAt, machine: MachineAt) -> Vec<(UnitAt, bool)> {
         let after = self.who_is_present(catalog, machine, Some(unit));
         let changed = self.globals.iter().zip(after).filter(|(global, now)| global.present.has(machine) != *now);
         changed.map(|(global, now)| (global.unit, now)).collect()
@@ -149,7 +151,7 @@ impl Globals {
     /// Whether the unit may join these residents. Units without relations always may.
     pub(crate) fn admits(
         &self,
-        catalog: &Catalog,
+        catalog: &Catalog<'_>,
         unit: UnitAt,
         machine: MachineAt,
         residents: &[UnitAt],
@@ -161,7 +163,7 @@ impl Globals {
         residents.iter().chain([&unit]).all(|other| self.gets_along(catalog, *other, machine, &present))
     }
 
-    pub(crate) fn is_sound(&self, catalog: &Catalog, machine: MachineAt, residents: &[UnitAt]) -> bool {
+    pub(crate) fn is_sound(&self, catalog: &Catalog<'_>, machine: MachineAt, residents: &[UnitAt]) -> bool {
         if self.related.is_empty() {
             return true;
         }
@@ -172,7 +174,7 @@ impl Globals {
     /// Notes that a unit came or left; returns the globals that left or came for it.
     pub(crate) fn note(
         &mut self,
-        catalog: &Catalog,
+        catalog: &Catalog<'_>,
         unit: UnitAt,
         machine: MachineAt,
         came: bool,
@@ -195,7 +197,7 @@ impl Globals {
         changed
     }
 
-    fn who_is_present(&self, catalog: &Catalog, machine: MachineAt, guest: Option<UnitAt>) -> Vec<bool> {
+    fn who_is_present(&self, catalog: &Catalog<'_>, machine: MachineAt, guest: Option<UnitAt>) -> Vec<bool> {
         let mut present: Vec<bool> = Vec::with_capacity(self.globals.len());
         for (at, global) in self.globals.iter().enumerate() {
             let blocked = || {
@@ -212,7 +214,7 @@ impl Globals {
         present
     }
 
-    fn gets_along(&self, catalog: &Catalog, unit: UnitAt, machine: MachineAt, present: &[bool]) -> bool {
+    fn gets_along(&self, catalog: &Catalog<'_>, unit: UnitAt, machine: MachineAt, present: &[bool]) -> bool {
         let Some(relations) = self.related.get(&unit) else { return true };
         relations.iter().all(|(at, relation)| match relation {
             Relation::Follows => present.get(*at) == Some(&true),
@@ -224,7 +226,7 @@ impl Globals {
 }
 
 /// The older right on this machine: there already, or submitted first.
-pub(crate) fn is_stronger(catalog: &Catalog, unit: UnitAt, global: UnitAt, machine: MachineAt) -> bool {
+pub(crate) fn is_stronger(catalog: &Catalog<'_>, unit: UnitAt, global: UnitAt, machine: MachineAt) -> bool {
     match (catalog.entry(unit), catalog.entry(global)) {
         (Some(unit), Some(global)) => {
             unit.home == Some(machine) || (unit.order, &unit.unit.name) < (global.order, &global.unit.name)
@@ -234,7 +236,7 @@ pub(crate) fn is_stronger(catalog: &Catalog, unit: UnitAt, global: UnitAt, machi
 }
 
 /// All units, globals too, with which this one is at odds.
-fn rivals(catalog: &Catalog, entry: &Entry) -> Vec<UnitAt> {
+fn rivals(catalog: &Catalog<'_>, entry: &Entry<'_>) -> Vec<UnitAt> {
     let named = entry.declares.iter().filter_map(|at| catalog.patterns.get(*at));
     let naming = entry.hits.iter().filter_map(|at| catalog.patterns.get(*at));
     let named = named.flat_map(|pattern| pattern.members.iter());

@@ -1,29 +1,65 @@
 //! From a finished pass to the placement.
 
-use crate::{Choice, Placement, Reason, pass::Pass, table::UnitAt};
+use crate::{
+    Placement, Reason, Why,
+    pass::Pass,
+    table::{MachineAt, UnitAt},
+};
 
 pub(crate) fn of(pass: &Pass<'_>) -> Placement {
     let mut placement = Placement::default();
-    for unit in pass.catalog.ranked() {
-        tell(pass, *unit, &mut placement);
+    // In the order of names, in which maps are built fastest.
+    let told: Vec<(&String, Told)> =
+        pass.catalog.by_name().filter_map(|unit| Some((&pass.entry(unit)?.unit.name, tell(pass, unit)?))).collect();
+    let assigned = told.iter().filter_map(|(name, told)| Some(((*name).clone(), told.machine(pass)?)));
+    placement.assigned = assigned.collect();
+    for (name, told) in told {
+        match told {
+            Told::Placed(_, None) => {}
+            Told::Placed(_, Some(why)) => drop(placement.why.insert(name.clone(), why)),
+            Told::Pending(reasons) => drop(placement.pending.insert(name.clone(), reasons)),
+        }
     }
     tell_globals(pass, &mut placement);
     placement
 }
 
-/// Writes down where an ordinary unit is.
-pub(crate) fn tell(pass: &Pass<'_>, unit: UnitAt, placement: &mut Placement) {
-    let Some(entry) = pass.entry(unit).filter(|entry| entry.is_ordinary()) else { return };
+/// Writes down anew where a unit is.
+pub(crate) fn correct(pass: &Pass<'_>, unit: UnitAt, placement: &mut Placement) {
+    let (Some(entry), Some(told)) = (pass.entry(unit), tell(pass, unit)) else { return };
     let name = &entry.unit.name;
-    let Some(machine) = pass.state.at[unit] else {
-        placement.pending.insert(name.clone(), pass.pending_reasons(unit));
-        return;
-    };
-    placement.assigned.insert(name.clone(), pass.catalog.sites.machine(machine).id.clone());
-    let why = pass.why(unit, machine);
-    if why.choice != Choice::Stays {
-        placement.why.insert(name.clone(), why);
+    if let Some(machine) = told.machine(pass) {
+        placement.assigned.insert(name.clone(), machine);
     }
+    match told {
+        Told::Placed(_, None) => {}
+        Told::Placed(_, Some(why)) => drop(placement.why.insert(name.clone(), why)),
+        Told::Pending(reasons) => drop(placement.pending.insert(name.clone(), reasons)),
+    }
+}
+
+/// Where an ordinary unit is, and why; the latter left out if it stays.
+enum Told {
+    Placed(MachineAt, Option<Why>),
+    Pending(Vec<Reason>),
+}
+
+impl Told {
+    fn machine(&self, pass: &Pass<'_>) -> Option<String> {
+        match self {
+            Self::Placed(machine, _) => Some(pass.catalog.sites.machine(*machine).id.clone()),
+            Self::Pending(_) => None,
+        }
+    }
+}
+
+fn tell(pass: &Pass<'_>, unit: UnitAt) -> Option<Told> {
+    let entry = pass.entry(unit).filter(|entry| entry.is_ordinary())?;
+    Some(match pass.state.at[unit] {
+        Some(machine) if entry.home == Some(machine) => Told::Placed(machine, None),
+        Some(machine) => Told::Placed(machine, Some(pass.why(unit, machine))),
+        None => Told::Pending(pass.pending_reasons(unit)),
+    })
 }
 
 /// Writes down where the globals are.

@@ -27,7 +27,7 @@ pub(crate) type Tally = [usize; 3];
 /// The working state of one pass.
 #[derive(Debug)]
 pub(crate) struct Pass<'c> {
-    pub(crate) catalog: &'c Catalog,
+    pub(crate) catalog: &'c Catalog<'c>,
     pub(crate) teams: Teams,
     pub(crate) state: State<'c>,
     pub(crate) loads: Loads,
@@ -39,13 +39,38 @@ pub(crate) struct Pass<'c> {
     pub(crate) budget: u64,
     /// Some unit has RequireCapacity=, so that limits matter to everybody who has any.
     pub(crate) somebody_requires_room: bool,
+    /// Units that ask for something beyond staying, each sort as they were submitted.
+    pub(crate) asking: Asking,
+}
+
+/// Units with a wish, with Replaces=, and with machines to avoid.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asking {
+    pub(crate) wishers: Vec<UnitAt>,
+    pub(crate) replacers: Vec<UnitAt>,
+    pub(crate) avoiders: Vec<UnitAt>,
 }
 
 /// Where some blocks were, to go back to.
 pub(crate) type Before = Vec<(UnitAt, MachineAt)>;
 
 impl<'c> Pass<'c> {
-    pub(crate) fn new(catalog: &'c Catalog, budget: u64) -> Self {
+    pub(crate) fn new(catalog: &'c Catalog<'c>, budget: u64) -> Self {
+        let mut asking = Asking::default();
+        let mut somebody_requires_room = false;
+        for unit in catalog.ranked() {
+            let Some(entry) = catalog.entry(*unit).filter(|entry| entry.is_ordinary()) else { continue };
+            if entry.wish.is_some() {
+                asking.wishers.push(*unit);
+            }
+            if entry.replaces {
+                asking.replacers.push(*unit);
+            }
+            if !entry.avoid.is_empty() {
+                asking.avoiders.push(*unit);
+            }
+            somebody_requires_room |= entry.needs_room() && entry.unit.rules.require_capacity;
+        }
         Self {
             catalog,
             teams: Teams::of(catalog),
@@ -54,9 +79,8 @@ impl<'c> Pass<'c> {
             home: Table::filled(None, catalog.positions()),
             clashed: BTreeSet::new(),
             budget,
-            somebody_requires_room: catalog.ranked().iter().filter_map(|unit| catalog.entry(*unit)).any(|entry| {
-                entry.is_ordinary() && entry.unit.rules.require_capacity && entry.needs_room()
-            }),
+            somebody_requires_room,
+            asking,
         }
     }
 
@@ -71,7 +95,7 @@ impl<'c> Pass<'c> {
         self.settle();
     }
 
-    pub(crate) fn entry(&self, unit: UnitAt) -> Option<&'c Entry> {
+    pub(crate) fn entry(&self, unit: UnitAt) -> Option<&'c Entry<'c>> {
         self.catalog.entry(unit)
     }
 
@@ -87,8 +111,8 @@ impl<'c> Pass<'c> {
         }
     }
 
-    fn intrudes(&self, entry: &Entry) -> bool {
-        !entry.unit.rules.replaces.is_empty()
+    fn intrudes(&self, entry: &Entry<'_>) -> bool {
+        entry.replaces
             && entry.declares.iter().filter_map(|at| self.catalog.patterns.get(*at)).any(|pattern| {
                 pattern.members.iter().filter_map(|other| self.entry(*other)).any(|other| {
                     other.home == entry.home

@@ -3,7 +3,11 @@
 //! Thousands of instances with `Conflicts=web@*.service` are one pattern with thousands of members, never a
 //! list of pairs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use convoy_unit_files::Glob;
 
@@ -49,11 +53,11 @@ impl Patterns {
     }
 
     /// The patterns of a unit, sorted. `found` is told of every unit that a new pattern matches.
-    pub(crate) fn declare<'a>(
+    pub(crate) fn declare<'g>(
         &mut self,
         unit: UnitAt,
-        globs: impl Iterator<Item = &'a Glob>,
-        names: &BTreeMap<String, UnitAt>,
+        globs: impl Iterator<Item = &'g Glob>,
+        names: &BTreeMap<Cow<'_, str>, UnitAt>,
         mut found: impl FnMut(UnitAt, usize),
     ) -> Vec<usize> {
         let mut declared = Vec::new();
@@ -121,7 +125,7 @@ impl Patterns {
     fn add(
         &mut self,
         glob: &Glob,
-        names: &BTreeMap<String, UnitAt>,
+        names: &BTreeMap<Cow<'_, str>, UnitAt>,
         found: &mut impl FnMut(UnitAt, usize),
     ) -> usize {
         let at = self.free.pop().unwrap_or_else(|| self.patterns.push(None));
@@ -132,7 +136,7 @@ impl Patterns {
             members.extend(names.get(text));
         } else {
             self.by_prefix.entry(prefix.len()).or_default().entry(prefix.to_owned()).or_default().push(at);
-            let range = names.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+            let range = names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).take_while(|(name, _)| name.starts_with(prefix));
             members.extend(range.filter(|(name, _)| glob.matches(name)).map(|(_, unit)| *unit));
         }
         members.iter().for_each(|member| found(*member, at));

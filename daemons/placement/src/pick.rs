@@ -48,7 +48,7 @@ impl Pass<'_> {
     }
 
     fn best(&mut self, blocks: &[BlockAt], units: &[UnitAt], domain: &Bits) -> Option<MachineAt> {
-        let entries: Vec<&Entry> = units.iter().filter_map(|unit| self.catalog.entry(*unit)).collect();
+        let entries: Vec<&Entry<'_>> = units.iter().filter_map(|unit| self.catalog.entry(*unit)).collect();
         let taste = entries.iter().find_map(|entry| Some((entry.taste?, entry.family)));
         let roomy = entries.iter().any(|entry| entry.needs_room());
         match taste {
@@ -81,7 +81,7 @@ impl Pass<'_> {
         &mut self,
         blocks: &[BlockAt],
         units: &[UnitAt],
-        entries: &[&Entry],
+        entries: &[&Entry<'_>],
         among: &Bits,
         roomy: bool,
     ) -> Option<(bool, MachineAt)> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     Machine, Placement, Unit,
     bits::Bits,
-    catalog::Catalog,
+    catalog::{Catalog, Held},
     outcome,
     pass::Pass,
     place::BUDGET,
@@ -16,7 +16,7 @@ use crate::{
 /// without an edit nothing. The outcome is always that of `place` with the same machines and units.
 #[derive(Debug, Clone, Default)]
 pub struct Planner {
-    catalog: Catalog,
+    catalog: Catalog<'static>,
     machines: BTreeMap<String, Machine>,
     machines_changed: bool,
     edited: BTreeSet<String>,
@@ -50,9 +50,9 @@ impl Planner {
     /// units with the same order are taken by name.
     pub fn upsert_unit(&mut self, order: u64, unit: Unit) {
         let known = self.catalog.find(&unit.name).and_then(|at| self.catalog.entry(at));
-        if known.is_none_or(|known| known.order != order || known.unit != unit) {
+        if known.is_none_or(|known| known.order != order || *known.unit != unit) {
             self.edited.insert(unit.name.clone());
-            self.catalog.upsert(order, unit);
+            self.catalog.upsert(order, Held::Owned(Box::new(unit)));
         }
     }
 
@@ -130,7 +130,7 @@ fn update(
     for name in doubtful {
         let old = (placement.assigned.remove(&name), placement.pending.remove(&name), placement.why.remove(&name));
         if let Some(unit) = pass.catalog.find(&name) {
-            outcome::tell(pass, unit, placement);
+            outcome::correct(pass, unit, placement);
         }
         let new = (placement.assigned.get(&name), placement.pending.get(&name), placement.why.get(&name));
         if (old.0.as_ref(), old.1.as_ref(), old.2.as_ref()) != new {

@@ -14,8 +14,7 @@ impl Pass<'_> {
         // One that leaves may make room for another.
         loop {
             let mut obeyed = false;
-            for at in 0..self.catalog.ranked().len() {
-                let Some(unit) = self.catalog.ranked().get(at).copied() else { break };
+            for unit in self.asking.wishers.clone() {
                 let Some(entry) = self.entry(unit) else { continue };
                 let Some(wish) = entry.wish else { continue };
                 if self.state.at[unit].is_some_and(|now| now != wish)
@@ -58,12 +57,8 @@ impl Pass<'_> {
 
     /// Units that take the place of others by Replaces=, if those can go elsewhere.
     pub(crate) fn replace(&mut self) {
-        for at in 0..self.catalog.ranked().len() {
-            let Some(unit) = self.catalog.ranked().get(at).copied() else { break };
-            let Some(entry) = self.entry(unit) else { continue };
-            if !entry.is_ordinary() || entry.unit.rules.replaces.is_empty() || self.state.at[unit].is_some() {
-                continue;
-            }
+        for unit in self.asking.replacers.clone() {
+            let Some(entry) = self.entry(unit).filter(|_| self.state.at[unit].is_none()) else { continue };
             // One that lost its machine goes wherever there is room: only what was lost moves.
             if entry.unit.current.is_some() && self.home[unit].is_none() {
                 continue;
@@ -147,9 +142,8 @@ impl Pass<'_> {
 
     /// Moves teams away from machines where a unit of theirs failed too often, if another machine takes them.
     pub(crate) fn leave_avoided(&mut self) {
-        for at in 0..self.catalog.ranked().len() {
-            let Some(unit) = self.catalog.ranked().get(at).copied() else { break };
-            let Some(entry) = self.entry(unit).filter(|entry| !entry.avoid.is_empty()) else { continue };
+        for unit in self.asking.avoiders.clone() {
+            let Some(entry) = self.entry(unit) else { continue };
             let (Some(now), Some(team)) = (self.state.at[unit], self.teams.team_of(unit)) else { continue };
             if !entry.avoid.contains(&now) || entry.wish == Some(now) {
                 continue;

@@ -26,7 +26,7 @@ struct Use {
 }
 
 impl Use {
-    fn of(entry: &Entry) -> Self {
+    fn of(entry: &Entry<'_>) -> Self {
         let resources = entry.unit.rules.resources;
         Self { memory: resources.memory.unwrap_or(0).into(), cpu: resources.cpu_millis.unwrap_or(0).into() }
     }
@@ -53,7 +53,7 @@ impl Room {
         Self { capacity, ..Self::default() }
     }
 
-    pub(crate) fn admits(&self, entry: &Entry, machine: MachineAt) -> bool {
+    pub(crate) fn admits(&self, entry: &Entry<'_>, machine: MachineAt) -> bool {
         let fresh = self.fresh > 0 || is_fresh(entry, machine);
         !fresh || !is_reserved(entry, machine) || self.reserved.plus(Use::of(entry)).fits(self.capacity)
     }
@@ -64,11 +64,11 @@ impl Room {
     }
 
     /// Whether nothing is overcommitted with these units.
-    pub(crate) fn holds(&self, entries: &[&Entry]) -> bool {
+    pub(crate) fn holds(&self, entries: &[&Entry<'_>]) -> bool {
         entries.iter().fold(self.used, |used, entry| used.plus(Use::of(entry))).fits(self.capacity)
     }
 
-    pub(crate) fn add(&mut self, entry: &Entry, machine: MachineAt) {
+    pub(crate) fn add(&mut self, entry: &Entry<'_>, machine: MachineAt) {
         self.used = self.used.plus(Use::of(entry));
         if is_reserved(entry, machine) {
             self.reserved = self.reserved.plus(Use::of(entry));
@@ -76,7 +76,7 @@ impl Room {
         self.fresh += u32::from(is_fresh(entry, machine));
     }
 
-    pub(crate) fn remove(&mut self, entry: &Entry, machine: MachineAt) {
+    pub(crate) fn remove(&mut self, entry: &Entry<'_>, machine: MachineAt) {
         self.used = self.used.minus(Use::of(entry));
         if is_reserved(entry, machine) {
             self.reserved = self.reserved.minus(Use::of(entry));
@@ -84,12 +84,12 @@ impl Room {
         self.fresh = self.fresh.saturating_sub(u32::from(is_fresh(entry, machine)));
     }
 
-    pub(crate) fn add_global(&mut self, entry: &Entry) {
+    pub(crate) fn add_global(&mut self, entry: &Entry<'_>) {
         self.used = self.used.plus(Use::of(entry));
         self.reserved = self.reserved.plus(Use::of(entry));
     }
 
-    pub(crate) fn remove_global(&mut self, entry: &Entry) {
+    pub(crate) fn remove_global(&mut self, entry: &Entry<'_>) {
         self.used = self.used.minus(Use::of(entry));
         self.reserved = self.reserved.minus(Use::of(entry));
     }
@@ -107,10 +107,10 @@ impl Room {
 }
 
 /// It counts against others that require room: it was there before, or requires room itself.
-fn is_reserved(entry: &Entry, machine: MachineAt) -> bool {
+fn is_reserved(entry: &Entry<'_>, machine: MachineAt) -> bool {
     entry.needs_room() && (entry.unit.rules.require_capacity || entry.home == Some(machine))
 }
 
-fn is_fresh(entry: &Entry, machine: MachineAt) -> bool {
+fn is_fresh(entry: &Entry<'_>, machine: MachineAt) -> bool {
     entry.needs_room() && entry.unit.rules.require_capacity && entry.home != Some(machine)
 }

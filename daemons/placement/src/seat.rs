@@ -20,6 +20,19 @@ impl Pass<'_> {
         let mut staying: Table<bool> = Table::filled(false, self.teams.blocks.len());
         let mut crowded: BTreeMap<MachineAt, BTreeSet<TeamAt>> = BTreeMap::new();
         for team in 0..self.teams.teams.len() {
+            if let Some(unit) = self.teams.only_member(team) {
+                // Nine in ten.
+                let Some(entry) = self.entry(unit) else { continue };
+                let Some(home) = entry.home.filter(|home| self.catalog.suits(entry, *home)) else { continue };
+                self.home[unit] = Some(home);
+                if self.state.admits_beside(unit, entry, home) {
+                    self.state.add(unit, home);
+                } else {
+                    crowded.entry(home).or_default().insert(team);
+                    self.clashed.extend(self.teams.block_of[unit]);
+                }
+                continue;
+            }
             let blocks: Vec<BlockAt> = self.teams.teams[team].blocks().collect();
             for block in blocks {
                 let Some(home) = self.find_home(block, &block_home, &staying) else { continue };

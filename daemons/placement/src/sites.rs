@@ -1,6 +1,9 @@
 //! Machines, and what units ask of a machine by itself: each distinct demand is worked out once for all machines.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use convoy_unit_files::Rules;
 
@@ -13,7 +16,7 @@ use crate::{
 type Pairs = BTreeMap<String, BTreeSet<String>>;
 
 /// MachineID= and MachineMetadata= of a unit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default)]
 struct Demand {
     machine_id: Option<String>,
     metadata: Pairs,
@@ -44,7 +47,8 @@ pub(crate) struct Sites {
     pairs: HashMap<String, BTreeMap<String, Bits>>,
     open: Bits,
     demands: Table<(Demand, Bits, usize)>,
-    demand_at: HashMap<Demand, usize>,
+    /// Positions of demands by their hash.
+    demand_at: HashMap<u64, Vec<usize>>,
     tastes: Table<(Taste, Vec<Stratum>)>,
     taste_at: HashMap<Taste, usize>,
     /// Distinct values of spread keys; they outlive machines, so that a value keeps its number.
@@ -109,14 +113,21 @@ impl Sites {
 
     /// The number of a unit's demand; the same demand has the same number.
     pub(crate) fn site(&mut self, rules: &Rules) -> usize {
-        let demand = Demand { machine_id: rules.machine_id.clone(), metadata: rules.metadata.clone() };
-        if let Some(known) = self.demand_at.get(&demand) {
+        let mut hasher = DefaultHasher::new();
+        (&rules.machine_id, &rules.metadata).hash(&mut hasher);
+        let hash = hasher.finish();
+        let same = |at: &&usize| {
+            let demand = &self.demands[**at].0;
+            demand.machine_id == rules.machine_id && demand.metadata == rules.metadata
+        };
+        if let Some(known) = self.demand_at.get(&hash).and_then(|known| known.iter().find(same)) {
             return *known;
         }
+        let demand = Demand { machine_id: rules.machine_id.clone(), metadata: rules.metadata.clone() };
         let mask = self.work_out(&demand);
         let count = mask.count();
-        let at = self.demands.push((demand.clone(), mask, count));
-        self.demand_at.insert(demand, at);
+        let at = self.demands.push((demand, mask, count));
+        self.demand_at.entry(hash).or_default().push(at);
         at
     }
 
@@ -166,11 +177,6 @@ impl Sites {
 
     pub(crate) fn strata(&self, taste: usize) -> &[Stratum] {
         &self.tastes[taste].1
-    }
-
-    /// A machine's stratum.
-    pub(crate) fn stratum(&self, taste: usize, machine: MachineAt) -> Option<&Stratum> {
-        self.strata(taste).iter().find(|stratum| stratum.machines.has(machine))
     }
 
     fn work_out(&self, demand: &Demand) -> Bits {

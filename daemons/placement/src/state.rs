@@ -13,7 +13,7 @@ use crate::{
 /// Who is where. Units that are nowhere block nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct State<'c> {
-    pub(crate) catalog: &'c Catalog,
+    pub(crate) catalog: &'c Catalog<'c>,
     pub(crate) at: Table<Option<MachineAt>>,
     residents: Table<Vec<UnitAt>>,
     pub(crate) load: Table<i64>,
@@ -29,7 +29,7 @@ pub(crate) struct State<'c> {
 }
 
 impl<'c> State<'c> {
-    pub(crate) fn new(catalog: &'c Catalog) -> Self {
+    pub(crate) fn new(catalog: &'c Catalog<'c>) -> Self {
         let machines = catalog.sites.len();
         let rooms = catalog.sites.machines().iter().map(|machine| Room::of(machine.capacity)).collect();
         let mut state = Self {
@@ -68,7 +68,7 @@ impl<'c> State<'c> {
     }
 
     /// The same for a machine that is known to suit the unit.
-    pub(crate) fn admits_beside(&self, unit: UnitAt, entry: &Entry, machine: MachineAt) -> bool {
+    pub(crate) fn admits_beside(&self, unit: UnitAt, entry: &Entry<'_>, machine: MachineAt) -> bool {
         !entry.declares.iter().any(|pattern| self.matched[*pattern].on(machine))
             && !entry.hits.iter().any(|pattern| self.named[*pattern].on(machine))
             && self.room_beside(unit, machine).admits(entry, machine)
@@ -91,7 +91,7 @@ impl<'c> State<'c> {
     }
 
     /// Whether nothing on the machine is overcommitted with these units; a soft rule.
-    pub(crate) fn has_room(&self, entries: &[&Entry], machine: MachineAt) -> bool {
+    pub(crate) fn has_room(&self, entries: &[&Entry<'_>], machine: MachineAt) -> bool {
         self.rooms[machine].holds(entries)
     }
 
@@ -146,7 +146,7 @@ impl<'c> State<'c> {
         self.spread.get(&(family, value)).copied().unwrap_or(0)
     }
 
-    fn count_instance(&mut self, entry: &Entry, machine: MachineAt, by: i64) {
+    fn count_instance(&mut self, entry: &Entry<'_>, machine: MachineAt, by: i64) {
         let Some(family) = entry.family else { return };
         for value in self.catalog.sites.spread_values(machine) {
             *self.spread.entry((family, *value)).or_default() += by;
@@ -173,7 +173,7 @@ impl<'c> State<'c> {
 }
 
 /// Whether one of the two names the other in Conflicts= or Replaces=.
-pub(crate) fn at_odds(one: &Entry, other: &Entry) -> bool {
+pub(crate) fn at_odds(one: &Entry<'_>, other: &Entry<'_>) -> bool {
     share(&one.declares, &other.hits) || share(&one.hits, &other.declares)
 }
 

@@ -3,7 +3,7 @@
 //! A block is placed whole or not at all: a unit, or units that name each other in a circle of MachineOf=.
 //! A team is what is linked in any way. Its blocks are kept with targets before followers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     catalog::{Catalog, Entry},
@@ -52,9 +52,6 @@ impl Team {
         std::iter::once(self.first).chain(self.others.iter().copied())
     }
 
-    pub(crate) const fn is_single(&self) -> bool {
-        self.others.is_empty()
-    }
 }
 
 /// All wanted units that are not global, in teams.
@@ -67,29 +64,35 @@ pub(crate) struct Teams {
     /// Position in the order of submission.
     pub(crate) rank: Table<usize>,
     /// Units whose MachineOf= can't be obeyed by anybody: the target is unknown or not wanted.
-    pub(crate) waiting: BTreeSet<UnitAt>,
+    pub(crate) waiting: Table<bool>,
 }
 
 impl Teams {
-    pub(crate) fn of(catalog: &Catalog) -> Self {
+    pub(crate) fn of(catalog: &Catalog<'_>) -> Self {
         let mut teams = Self {
             block_of: Table::filled(None, catalog.positions()),
             rank: Table::filled(usize::MAX, catalog.positions()),
+            waiting: Table::filled(false, catalog.positions()),
             ..Self::default()
         };
         for (rank, unit) in catalog.ranked().iter().enumerate() {
             teams.rank[*unit] = rank;
         }
-        let linked = teams.links(catalog);
+        let links = teams.links(catalog);
+        let mut linked = Table::filled(false, catalog.positions());
+        for link in &links {
+            linked[link.unit] = true;
+        }
         for unit in catalog.ranked() {
-            let alone = linked.binary_search_by_key(&teams.rank[*unit], |link| link.rank).is_err();
-            if alone && catalog.entry(*unit).is_some_and(Entry::is_ordinary) && !teams.waiting.contains(unit) {
-                let block = teams.blocks.push(Block { lead: *unit, ..Block::default() });
+            let alone = !linked[*unit] && !teams.waiting[*unit];
+            if alone && catalog.entry(*unit).is_some_and(Entry::is_ordinary) {
+                let team = teams.teams.len();
+                let block = teams.blocks.push(Block { lead: *unit, team, ..Block::default() });
                 teams.block_of[*unit] = Some(block);
-                teams.blocks[block].team = teams.teams.push(Team { first: block, others: Vec::new() });
+                teams.teams.push(Team { first: block, others: Vec::new() });
             }
         }
-        teams.assemble(&linked);
+        teams.assemble(&links);
         teams
     }
 
@@ -101,76 +104,81 @@ impl Teams {
         self.teams[team].blocks().flat_map(|block| self.blocks[block].members())
     }
 
+    /// The unit of a team that has no other.
+    pub(crate) fn only_member(&self, team: TeamAt) -> Option<UnitAt> {
+        let known = &self.teams[team];
+        let block = &self.blocks[known.first];
+        (known.others.is_empty() && block.others.is_empty()).then_some(block.lead)
+    }
+
     /// The units that are linked with others, by rank, and how. Fills `waiting`.
-    fn links(&mut self, catalog: &Catalog) -> Vec<Link> {
+    fn links(&mut self, catalog: &Catalog<'_>) -> Vec<Link> {
         let mut links: Vec<Link> = Vec::new();
-        let find = |name: &String| Some((catalog.find(name)?, catalog.entry(catalog.find(name)?)?));
+        let find = |name: &String| {
+            let at = catalog.find(name)?;
+            Some((at, catalog.entry(at)?))
+        };
         for unit in catalog.ranked() {
             let Some(entry) = catalog.entry(*unit).filter(|entry| entry.is_ordinary() && entry.has_links()) else {
                 continue;
             };
-            let mut link = Link { rank: self.rank[*unit], unit: *unit, needs: Vec::new(), ties: Vec::new() };
+            let mut link = Link { unit: *unit, needs: Vec::new(), ties: Vec::new() };
             for name in &entry.unit.rules.machine_of {
                 match find(name) {
-                    Some((target, _)) if target == *unit => drop(self.waiting.insert(*unit)),
-                    Some((target, other)) if other.is_ordinary() => link.needs.push(self.rank[target]),
-                    Some((_, other)) if other.unit.wanted => {}
-                    _ => drop(self.waiting.insert(*unit)),
+                    Some((target, other)) if other.is_ordinary() && target != *unit => link.needs.push(target),
+                    Some((target, other)) if other.unit.wanted && target != *unit => {}
+                    _ => self.waiting[*unit] = true,
                 }
             }
-            let ties = entry.unit.rules.ties.iter().filter_map(find);
-            let ties = ties.filter(|(target, other)| target != unit && other.is_ordinary());
-            link.ties = ties.map(|(target, _)| self.rank[target]).collect();
+            for name in &entry.unit.rules.ties {
+                // Most often the same unit as in MachineOf=.
+                if entry.unit.rules.machine_of.contains(name) {
+                    continue;
+                }
+                let tie = find(name).filter(|(target, other)| target != unit && other.is_ordinary());
+                link.ties.extend(tie.map(|(target, _)| target));
+            }
             links.push(link);
         }
         // Who follows a unit that waits for ever waits as well.
-        loop {
-            let before = self.waiting.len();
-            let ranked = catalog.ranked();
+        let mut again = links.iter().any(|link| self.waiting[link.unit]);
+        while std::mem::take(&mut again) {
             for link in &links {
-                let hopeless = |rank: &usize| ranked.get(*rank).is_some_and(|at| self.waiting.contains(at));
-                if link.needs.iter().any(hopeless) {
-                    self.waiting.insert(link.unit);
+                if !self.waiting[link.unit] && link.needs.iter().any(|need| self.waiting[*need]) {
+                    self.waiting[link.unit] = true;
+                    again = true;
                 }
             }
-            if self.waiting.len() == before {
-                break;
-            }
         }
-        let ranked = catalog.ranked();
-        let hopeless = |rank: &usize| ranked.get(*rank).is_some_and(|at| self.waiting.contains(at));
-        links.retain(|link| !self.waiting.contains(&link.unit));
-        let mut targets = BTreeSet::new();
+        links.retain(|link| !self.waiting[link.unit]);
+        let mut involved = Table::filled(false, catalog.positions());
         for link in &mut links {
-            link.ties.retain(|tie| !hopeless(tie));
-            targets.extend(link.needs.iter().chain(&link.ties).copied());
-        }
-        links.retain(|link| !link.needs.is_empty() || !link.ties.is_empty() || targets.contains(&link.rank));
-        let known: BTreeSet<usize> = links.iter().map(|link| link.rank).collect();
-        for rank in targets.difference(&known) {
-            if let Some(unit) = ranked.get(*rank) {
-                links.push(Link { rank: *rank, unit: *unit, needs: Vec::new(), ties: Vec::new() });
+            link.ties.retain(|tie| !self.waiting[*tie]);
+            for other in link.needs.iter().chain(&link.ties) {
+                involved[*other] = true;
+                involved[link.unit] = true;
             }
         }
-        links.sort_by_key(|link| link.rank);
-        // From ranks to positions in this list.
-        let ranks: Vec<usize> = links.iter().map(|link| link.rank).collect();
-        for link in &mut links {
-            for list in [&mut link.needs, &mut link.ties] {
-                *list = list.iter().filter_map(|rank| ranks.binary_search(rank).ok()).collect();
-                list.sort_unstable();
-                list.dedup();
-            }
+        links.retain(|link| involved[link.unit]);
+        let listed: Vec<UnitAt> = links.iter().map(|link| link.unit).collect();
+        for unit in listed {
+            involved[unit] = false;
         }
+        let targets = catalog.ranked().iter().filter(|unit| involved[**unit]);
+        links.extend(targets.map(|unit| Link { unit: *unit, needs: Vec::new(), ties: Vec::new() }));
+        links.sort_by_key(|link| self.rank[link.unit]);
         links
     }
 
     fn assemble(&mut self, links: &[Link]) {
-        let needs: Table<Vec<usize>> = links.iter().map(|link| link.needs.clone()).collect();
-        let circle = circles(&needs);
-        let circles = circle.iter().max().map_or(0, |max| max + 1);
+        let mut position: Table<usize> = Table::filled(usize::MAX, self.block_of.len());
+        for (at, link) in links.iter().enumerate() {
+            position[link.unit] = at;
+        }
         // Blocks in the order of their first member.
-        let mut block_at: Table<Option<BlockAt>> = Table::filled(None, circles);
+        let circle = circles(links, &position);
+        let mut block_at: Table<Option<BlockAt>> = Table::filled(None, links.len());
+        let first = self.blocks.len();
         for (at, link) in links.iter().enumerate() {
             let block = match block_at[circle[at]] {
                 Some(block) => {
@@ -182,94 +190,99 @@ impl Teams {
             block_at[circle[at]] = Some(block);
             self.block_of[link.unit] = Some(block);
         }
-        let positions: Table<UnitAt> = links.iter().map(|link| link.unit).collect();
-        let mut linked: Vec<BlockAt> = Vec::new();
         for link in links {
             let Some(block) = self.block_of[link.unit] else { continue };
-            linked.push(block);
             for (targets, needed) in [(&link.needs, true), (&link.ties, false)] {
-                for target in targets.iter().filter_map(|at| self.block_of[positions[*at]]) {
+                for target in targets.iter().filter_map(|target| self.block_of[*target]) {
                     if target == block {
                         continue;
                     }
-                    if needed {
-                        push_new(&mut self.blocks[block].needs, target);
-                        push_new(&mut self.blocks[target].followers, block);
-                    } else {
+                    if !needed {
                         push_new(&mut self.blocks[block].ties, target);
                         push_new(&mut self.blocks[target].ties, block);
+                    } else if push_new(&mut self.blocks[block].needs, target) {
+                        self.blocks[target].followers.push(block);
                     }
                 }
             }
         }
-        linked.sort_unstable();
-        linked.dedup();
-        let mut seen = BTreeSet::new();
-        for block in &linked {
-            if seen.contains(block) {
+        let mut seen = Table::filled(false, self.blocks.len());
+        for start in first..self.blocks.len() {
+            if seen[start] {
                 continue;
             }
-            let mut together = BTreeSet::from([*block]);
-            let mut next = vec![*block];
-            while let Some(block) = next.pop() {
-                next.extend(self.blocks[block].links().filter(|link| together.insert(*link)));
+            seen[start] = true;
+            let mut together = vec![start];
+            let mut next = 0;
+            while let Some(block) = together.get(next).copied() {
+                next += 1;
+                for link in self.blocks[block].links() {
+                    if !seen[link] {
+                        seen[link] = true;
+                        together.push(link);
+                    }
+                }
             }
-            seen.extend(together.iter().copied());
-            self.line_up(&together);
+            self.line_up(together);
         }
     }
 
     /// Makes a team: targets before followers, otherwise as they were submitted.
-    fn line_up(&mut self, together: &BTreeSet<BlockAt>) {
-        let mut left: Vec<BlockAt> = together.iter().copied().collect();
-        left.sort_by_key(|block| self.rank[self.blocks[*block].lead]);
-        let mut line = Vec::new();
-        let mut placed = BTreeSet::new();
-        let mut waits_for: std::collections::BTreeMap<BlockAt, usize> =
-            left.iter().map(|block| (*block, self.blocks[*block].needs.len())).collect();
+    fn line_up(&mut self, mut together: Vec<BlockAt>) {
+        together.sort_unstable_by_key(|block| self.rank[self.blocks[*block].lead]);
+        let mut waits_for: BTreeMap<BlockAt, usize> = BTreeMap::new();
         let mut ready: BTreeSet<(usize, BlockAt)> = BTreeSet::new();
-        for block in &left {
-            if self.blocks[*block].needs.is_empty() {
-                ready.insert((self.rank[self.blocks[*block].lead], *block));
+        for block in &together {
+            match self.blocks[*block].needs.len() {
+                0 => drop(ready.insert((self.rank[self.blocks[*block].lead], *block))),
+                needs => drop(waits_for.insert(*block, needs)),
             }
         }
+        let team = self.teams.len();
+        let mut line = Vec::with_capacity(together.len());
         while let Some((_, block)) = ready.pop_first() {
-            placed.insert(block);
             line.push(block);
-            for follower in self.blocks[block].followers.clone() {
-                if let Some(count) = waits_for.get_mut(&follower) {
+            self.blocks[block].team = team;
+            for follower in &self.blocks[block].followers {
+                if let Some(count) = waits_for.get_mut(follower) {
                     *count = count.saturating_sub(1);
                     if *count == 0 {
-                        ready.insert((self.rank[self.blocks[follower].lead], follower));
+                        ready.insert((self.rank[self.blocks[*follower].lead], *follower));
                     }
                 }
             }
         }
-        let Some((first, others)) = line.split_first() else { return };
-        let team = self.teams.push(Team { first: *first, others: others.to_vec() });
-        for block in &line {
-            self.blocks[*block].team = team;
+        let mut line = line.into_iter();
+        if let Some(first) = line.next() {
+            self.teams.push(Team { first, others: line.collect() });
         }
     }
 }
 
 #[derive(Debug)]
 struct Link {
-    rank: usize,
     unit: UnitAt,
-    needs: Vec<usize>,
-    ties: Vec<usize>,
+    needs: Vec<UnitAt>,
+    ties: Vec<UnitAt>,
 }
 
-fn push_new(list: &mut Vec<usize>, item: usize) {
-    if !list.contains(&item) {
+fn push_new(list: &mut Vec<usize>, item: usize) -> bool {
+    let new = !list.contains(&item);
+    if new {
         list.push(item);
     }
+    new
 }
 
-/// For each node the number of its strongly connected component (Kosaraju, without recursion).
-fn circles(edges: &Table<Vec<usize>>) -> Table<usize> {
+/// For each link the number of its strongly connected component (Kosaraju, without recursion).
+fn circles(links: &[Link], position: &Table<usize>) -> Table<usize> {
+    let edges: Table<Vec<usize>> =
+        links.iter().map(|link| link.needs.iter().map(|need| position[*need]).collect()).collect();
     let len = edges.len();
+    if !edges.iter().flatten().any(|target| !edges[*target].is_empty()) {
+        // No target has a target: no circles.
+        return (0..len).collect();
+    }
     let mut back: Table<Vec<usize>> = Table::filled(Vec::new(), len);
     for (from, targets) in edges.iter().enumerate() {
         targets.iter().for_each(|to| back[*to].push(from));

@@ -101,9 +101,6 @@ impl Pass<'_> {
     /// Why this unit is on this machine.
     pub(crate) fn why(&self, unit: UnitAt, machine: MachineAt) -> Why {
         let Some(entry) = self.entry(unit) else { return Why { choice: Choice::Stays, left: None } };
-        if entry.home == Some(machine) {
-            return Why { choice: Choice::Stays, left: None };
-        }
         let left = entry.unit.current.clone().map(|id| {
             let cause = entry.home.map_or(Cause::MachineGone, |home| self.cause(unit, home));
             (id, cause)
