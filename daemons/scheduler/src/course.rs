@@ -311,9 +311,6 @@ pub(crate) fn suspect(
         Some(Presence::Held) => true,
         Some(Presence::Present) | None => false,
     };
-    memory.suspects.retain(|unit, machines| {
-        world.units.contains_key(unit) || world.states.contains_key(unit) || machines.iter().any(lingers)
-    });
     for (unit, suspects) in &mut memory.suspects {
         // Whoever destroys a unit that was just placed does not stop it at once.
         if !world.units.contains_key(unit) {
@@ -321,6 +318,9 @@ pub(crate) fn suspect(
             suspects.extend(world.states.get(unit).into_iter().flat_map(BTreeMap::keys).cloned());
         }
     }
+    memory.suspects.retain(|unit, machines| {
+        world.units.contains_key(unit) || world.states.contains_key(unit) || machines.iter().any(lingers)
+    });
     let mut strays = BTreeSet::new();
     for (unit, seen) in &world.units {
         let Reading::Good { definition, .. } = &seen.reading else { continue };
