@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result};
 
+use convoy_unit_files::UnitName;
+
 use super::{Session, launch, plan};
 use crate::{
     cli::{ExplainArguments, Output},
@@ -16,7 +18,8 @@ use crate::{
 pub(super) fn on_file(arguments: &ExplainArguments, console: &mut Console) -> Result<Outcome> {
     let path = arguments.cluster.as_deref().context("no --cluster")?;
     let question = plan::read(path, launch::strictness(arguments.compat))?;
-    show(&question, &arguments.unit, arguments.output, console)
+    let name = UnitName::complete(&arguments.unit).map_err(|error| Refusal::Usage(error.to_string()))?;
+    show(&question, name.as_str(), arguments.output, console)
 }
 
 pub(super) async fn on_store(session: &mut Session<'_>, arguments: &ExplainArguments) -> Result<Outcome> {
@@ -40,7 +43,7 @@ fn show(question: &Question, name: &str, output: Output, console: &mut Console) 
     let explanation = Explanation::of(question, name)?;
     match output {
         Output::Json => console.line(serde_json::to_string_pretty(&explanation)?),
-        Output::Text => console.write(&explanation.to_string()),
+        Output::Text => console.line(&explanation),
     }
     Ok(explanation.outcome())
 }

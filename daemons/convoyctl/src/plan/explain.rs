@@ -1,23 +1,20 @@
-//! One unit: where it can run, where not and why.
+//! One unit: where it can run, where not and why, and what would help.
 
 use std::fmt;
 
-use convoy_placement::{Unit, place};
+use convoy_placement::{Exclusion, Standing, explain};
 use serde::Serialize;
 
-use super::{Question, UnitPlan};
+use super::Question;
 use crate::{exit::Outcome, refusal::Refusal};
 
-/// What there is to say about a unit's place.
+/// What there is to say about a unit's place. Its JSON is public interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The unit.
     pub name: String,
     /// The machine it is placed on.
     pub machine: Option<String>,
-    /// The machines of a global unit.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub on: Vec<String>,
     /// It should be on a machine and fits none.
     pub pending: bool,
     /// What is wrong with its file, if it is rejected.
@@ -27,6 +24,11 @@ pub struct Explanation {
     pub reasons: Vec<String>,
     /// Machine by machine.
     pub machines: Vec<MachineVerdict>,
+    /// If it waits: the smallest changes that would place it, each tried out.
+    pub remedies: Vec<String>,
+    /// All of it, for people.
+    #[serde(skip)]
+    text: String,
 }
 
 /// What a machine has against the unit.
@@ -34,36 +36,65 @@ pub struct Explanation {
 pub struct MachineVerdict {
     /// The machine.
     pub id: String,
-    /// It could run there.
+    /// It is there, or could be with everybody else where they are.
     pub fits: bool,
     /// Which option excludes the machine, by what.
     pub reasons: Vec<String>,
+    /// The same for programs.
+    pub exclusions: Vec<Exclusion>,
 }
 
 impl Explanation {
     /// Explains one unit of a cluster.
     pub fn of(question: &Question, name: &str) -> Result<Self, Refusal> {
-        let answer = question.answer();
         let mut explanation = Self {
             name: name.to_owned(),
             machine: None,
-            on: Vec::new(),
             pending: false,
             error: None,
             reasons: Vec::new(),
             machines: Vec::new(),
+            remedies: Vec::new(),
+            text: String::new(),
         };
-        if let Some(rejection) = answer.rejected.into_iter().find(|rejection| rejection.name == name) {
-            explanation.error = Some(rejection.error);
+        let read = question.read();
+        if let Some(rejection) = read.rejected.iter().find(|rejection| rejection.name == name) {
+            explanation.text = format!("{name} is rejected:\n{}", rejection.error);
+            explanation.error = Some(rejection.error.clone());
             return Ok(explanation);
         }
-        let Some(plan) = answer.units.into_iter().find(|unit| unit.name == name) else {
+        let Some(unit) = question.units.iter().find(|unit| unit.name == name) else {
             return Err(Refusal::NotFound(format!("{name}: there is no such unit")));
         };
-        explanation.pending = plan.is_pending();
-        explanation.machines = verdicts(question, &plan);
-        let UnitPlan { machine, reasons, on, .. } = plan;
-        (explanation.machine, explanation.reasons, explanation.on) = (machine, reasons, on);
+        if let (true, Some(machine)) = (unit.held, &unit.machine) {
+            explanation.machine = Some(machine.clone());
+            explanation.text = format!("{name} is on {machine}, which is away and waited for");
+            return Ok(explanation);
+        }
+        if read
+            .definitions
+            .iter()
+            .any(|definition| definition.name.as_str() == name && definition.name.is_template())
+        {
+            explanation.text = format!("{name} is a template: only its instances run");
+            return Ok(explanation);
+        }
+        let found = explain(&question.machines, &question.placement_units(&read), name);
+        explanation.text = found.to_string();
+        explanation.pending = found.standing == Standing::Pending;
+        explanation.reasons = found.reasons.iter().map(ToString::to_string).collect();
+        explanation.remedies = found.remedies.iter().map(ToString::to_string).collect();
+        explanation.machine = match found.standing {
+            Standing::Placed(machine) => Some(machine),
+            _ => None,
+        };
+        let verdict = |(id, exclusions): (String, Vec<Exclusion>)| MachineVerdict {
+            fits: exclusions.is_empty(),
+            reasons: exclusions.iter().map(|one| format!("{one}: {}", one.finding(&id))).collect(),
+            id,
+            exclusions,
+        };
+        explanation.machines = found.machines.into_iter().map(verdict).collect();
         Ok(explanation)
     }
 
@@ -77,46 +108,50 @@ impl Explanation {
     }
 }
 
-fn verdicts(question: &Question, plan: &UnitPlan) -> Vec<MachineVerdict> {
-    let units: Vec<Unit> = question.placement_units(&question.read());
-    let machines = question.machines.iter().map(|machine| {
-        let wishes: Vec<Unit> = units
-            .iter()
-            .map(|unit| {
-                let wish = (unit.name == plan.name).then(|| machine.id.clone());
-                Unit { wish: wish.or_else(|| unit.wish.clone()), ..unit.clone() }
-            })
-            .collect();
-        let placement = place(&question.machines, &wishes);
-        let fits = plan.on.contains(&machine.id)
-            || placement.assigned.get(&plan.name).is_some_and(|there| *there == machine.id);
-        MachineVerdict { id: machine.id.clone(), fits, reasons: Vec::new() }
-    });
-    machines.collect()
-}
-
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.error, &self.machine) {
-            (Some(error), _) => return writeln!(f, "{} is rejected:\n{error}", self.name),
-            (None, Some(machine)) => writeln!(f, "{} is placed on {machine}.", self.name)?,
-            (None, None) if !self.on.is_empty() => {
-                writeln!(f, "{} is global: on {}.", self.name, self.on.join(", "))?;
-            }
-            (None, None) if self.pending => writeln!(f, "{} waits for a machine:", self.name)?,
-            (None, None) => writeln!(f, "{} is wanted on no machine.", self.name)?,
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convoy_unit_files::Strictness;
+
+    use super::*;
+    use crate::plan::file;
+
+    fn question() -> Question {
+        let text = r#"{"machines":[{"id":"A","metadata":{"zone":"a"}},{"id":"B"}],"units":[
+            {"name":"web@1.service","text":"[X-Fleet]\nConflicts=web@*.service\n","machine":"A"},
+            {"name":"web@2.service","text":"[X-Fleet]\nConflicts=web@*.service\nMachineMetadata=zone=a\n"},
+            {"name":"pin.service","text":"[X-Fleet]\nMachineID=C\n"},
+            {"name":"bad.service","text":"[X-Fleet]\nConflict=x\n"},
+            {"name":"t@.service","text":""}]}"#;
+        file::read(text, Strictness::Strict).unwrap()
+    }
+
+    #[test]
+    fn a_unit_is_explained_machine_by_machine() {
+        let pin = Explanation::of(&question(), "pin.service").unwrap();
+        assert_eq!((pin.outcome(), pin.machine.as_deref(), pin.machines.len()), (Outcome::Pending, None, 2));
+        assert!(pin.machines.iter().all(|machine| !machine.fits && !machine.reasons.is_empty()), "{pin:?}");
+        assert!(pin.to_string().contains("MachineID=C"), "{pin}");
+        assert!(!pin.remedies.is_empty());
+        let web = Explanation::of(&question(), "web@1.service").unwrap();
+        assert_eq!(web.outcome(), Outcome::Done);
+    }
+
+    #[test]
+    fn what_is_not_placed_at_all_is_said_so() {
+        for (name, outcome, said) in [
+            ("bad.service", Outcome::Rejected, "bad.service:2: Conflict"),
+            ("t@.service", Outcome::Done, "is a template"),
+        ] {
+            let explanation = Explanation::of(&question(), name).unwrap();
+            assert_eq!(explanation.outcome(), outcome);
+            assert!(explanation.to_string().contains(said), "{explanation}");
         }
-        for reason in &self.reasons {
-            writeln!(f, "  {reason}")?;
-        }
-        for machine in &self.machines {
-            if machine.fits {
-                writeln!(f, "{}\tfits", machine.id)?;
-            }
-            for reason in &machine.reasons {
-                writeln!(f, "{}\t{reason}", machine.id)?;
-            }
-        }
-        Ok(())
+        assert!(matches!(Explanation::of(&question(), "no.service"), Err(Refusal::NotFound(_))));
     }
 }
