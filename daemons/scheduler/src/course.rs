@@ -20,6 +20,9 @@ use crate::step::{Expected, Write};
 use crate::time::{Alarm, Now};
 use crate::world::{Reading, Scheduled, World};
 
+/// How long a machine that came back may take to say what it runs: its record and its states reach us one by one.
+const REPORT: Duration = Duration::from_secs(2);
+
 /// How long the machines of a unit that nobody knows any more are remembered.
 const LONGEST_FENCE: Duration = Duration::from_secs(600);
 
@@ -276,8 +279,17 @@ fn suspicions(
     let suspects = memory.suspects.get(unit);
     for machine in suspects.into_iter().flatten().filter(|machine| *machine != target) {
         match chart.census.machines.get(machine) {
-            // Its state key went with its lease, not because the unit was stopped, if the machine goes now.
-            Some(Presence::Present) => course.present.push(machine_key(machine)),
+            Some(Presence::Present) => {
+                let known = memory.machines.get(machine);
+                if let Some(returned) = known.and_then(|known| known.returned)
+                    && chart.now.monotonic < returned + REPORT
+                {
+                    alarm.at(returned + REPORT);
+                    course.wait(format!("{machine} is back, and may not have said yet what it runs"));
+                }
+                // Its state key went with its lease, not because the unit was stopped, if the machine goes now.
+                course.present.push(machine_key(machine));
+            }
             Some(Presence::Gone { since }) if chart.now.monotonic < *since + fence => {
                 alarm.at(*since + fence);
                 course.wait(format!("it may still run on {machine}, which is cut off"));

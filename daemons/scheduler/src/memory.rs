@@ -18,6 +18,8 @@ pub(crate) struct Known {
     pub(crate) record: Option<MachineRecord>,
     /// Since when it has been away.
     pub(crate) vanished: Option<Duration>,
+    /// When it came back last.
+    pub(crate) returned: Option<Duration>,
     /// Since when it has certainly been away without a break.
     pub(crate) away: Duration,
     /// It had something to run when it vanished.

@@ -99,6 +99,7 @@ fn observe(world: &World, policy: &Policy, memory: &mut Memory, now: Now, census
         let known = memory.machines.entry(id.clone()).or_default();
         if let Some(since) = known.vanished.take() {
             let away = now.monotonic.saturating_sub(since);
+            known.returned = Some(now.monotonic);
             census.events.push(Event::MachineBack { machine: id.clone(), away });
         }
         if seen.record.is_some() {

@@ -58,7 +58,6 @@ enum Act {
 
 #[derive(Debug)]
 pub(crate) struct Agent {
-    id: MachineId,
     status: watch::Receiver<OwnershipStatus>,
     acts: mpsc::UnboundedSender<Act>,
     task: JoinHandle<()>,
@@ -81,21 +80,15 @@ impl Agent {
         let owner = store.own(LeaseSettings::new(kind.ttl));
         let status = owner.status();
         let (acts, received) = mpsc::unbounded_channel();
-        let mut machine = Machine {
-            id: id.clone(),
-            kind,
-            runs,
-            states: BTreeMap::new(),
-            stopping: BTreeMap::new(),
-            run: 0,
-        };
+        let mut machine =
+            Machine { id, kind, runs, states: BTreeMap::new(), stopping: BTreeMap::new(), run: 0 };
         for (unit, hash) in machine.kind.running.clone() {
             let unit = UnitName::parse(&unit).unwrap();
             let state = StateRecord { unclaimed: true, ..machine.up(&unit, &hash, 0, "active") };
             machine.states.insert(unit, state);
         }
         let task = tokio::spawn(work(machine, store.clone(), owner, received));
-        Self { id, status, acts, task }
+        Self { status, acts, task }
     }
 
     /// The lease, once it holds one.
@@ -111,10 +104,6 @@ impl Agent {
     /// Says that a unit has failed so often.
     pub(crate) fn fail(&self, unit: &str, failures: u32) {
         self.acts.send(Act::Fail(unit.to_owned(), failures)).unwrap();
-    }
-
-    pub(crate) fn id(&self) -> &str {
-        self.id.as_str()
     }
 
     /// Ends without a word; its lease goes on until somebody ends it.

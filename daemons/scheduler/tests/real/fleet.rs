@@ -188,9 +188,8 @@ impl Fleet {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(BOUND, reached).await.is_err() {
-            panic!("{what} did not come; the schedule is {last:#?}");
-        }
+        let reached = tokio::time::timeout(BOUND, reached).await.is_ok();
+        assert!(reached, "{what} did not come; the schedule is {last:#?}");
         last
     }
 

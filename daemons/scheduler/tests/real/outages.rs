@@ -71,11 +71,11 @@ async fn a_wiped_store_adopts_what_runs() {
     for number in 1..=4 {
         fleet.launch(&format!("app@{number}.service"), &text).await;
     }
-    let mut running: Vec<(&str, Vec<String>)> = Vec::new();
-    running.push(("m1", vec!["app@1.service".into(), "app@2.service".into(), "app@3.service".into()]));
-    running.push(("m2", vec!["app@4.service".into(), "stranger.service".into()]));
-    for (id, units) in running {
-        let running = units.iter().map(|unit| (unit.clone(), hash(unit))).collect();
+    for (id, units) in [
+        ("m1", &["app@1.service", "app@2.service", "app@3.service"][..]),
+        ("m2", &["app@4.service", "stranger.service"]),
+    ] {
+        let running = units.iter().map(|unit| ((*unit).to_owned(), hash(unit))).collect();
         fleet.machine(id, Kind { running, ..Kind::default() }).await;
     }
     let schedule = fleet.until("four units", |schedule| schedule.len() == 4).await;

@@ -159,12 +159,6 @@ impl Model {
         self.entries.contains_key(&move_key(&name(unit)))
     }
 
-    /// Writes an entry of the schedule, as a former leader did.
-    pub(crate) fn scheduled(&mut self, unit: &str, id: &str, text: &str) {
-        let record = ScheduleRecord { hash: hash(unit, text), desired: Desired::Launched, restarts: 0 };
-        self.put(&schedule_key(&machine_id(id), &name(unit)), &record.to_json().unwrap());
-    }
-
     pub(crate) fn state(&mut self, unit: &str, id: &str, active: &str) {
         let record = self.entry(unit, id);
         let state = StateRecord {
