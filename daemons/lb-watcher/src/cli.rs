@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::record::Kind;
+use crate::render::{LintOptions, RenderOptions};
 
 /// Keeps one nginx in step with the upstream keys of its app, and announces it.
 #[derive(Debug, Parser)]
@@ -45,6 +46,10 @@ pub enum Command {
     Check(Options),
     /// Print what nginx serves.
     Status(Options),
+    /// Print what confd would write for these keys: no etcd, no nginx, no file changed.
+    Render(RenderOptions),
+    /// Tell what bites in a confd template, although it can be rendered.
+    Lint(LintOptions),
 }
 
 /// How nginx is run, as an option.

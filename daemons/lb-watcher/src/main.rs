@@ -1,5 +1,6 @@
 //! The binary `lb-watcher`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -7,13 +8,28 @@ use clap::Parser;
 use convoy_config::SearchPath;
 use convoy_lb_watcher::cli::{Cli, Command, Options};
 use convoy_lb_watcher::settings::Settings;
-use convoy_lb_watcher::{bootstrap, check, reload, run, status, wait};
+use convoy_lb_watcher::{bootstrap, check, reload, render, run, status, wait};
 use convoy_service::{exit, logging};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::parse().command;
+    // Tools for people and scripts: what goes wrong belongs on standard error, not into the journal.
+    if matches!(command, Command::Render(_) | Command::Lint(_)) {
+        return outcome(&dispatch(command));
+    }
     logging::init("lb-watcher");
-    exit::report(dispatch(cli.command))
+    exit::report(dispatch(command))
+}
+
+fn outcome(result: &anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "lb-watcher: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
@@ -35,6 +51,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
             Command::Wait(options) => wait(&settings(&options)?).await,
             Command::Check(options) => check(&settings(&options)?).await,
             Command::Status(options) => status(&settings(&options)?).await,
+            Command::Render(options) => render::render(&options),
+            Command::Lint(options) => render::lint_template(&options),
         }
     })
 }
