@@ -6,7 +6,7 @@
 //! 4. What found no machine is placed by moving others (`chains`, `search`).
 //! 5. Units leave machines where they failed too often; what was moved goes back if it can (`requests`).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     bits::Bits,
@@ -28,7 +28,7 @@ pub(crate) type Tally = [usize; 3];
 #[derive(Debug)]
 pub(crate) struct Pass<'c> {
     pub(crate) catalog: &'c Catalog<'c>,
-    pub(crate) teams: Teams,
+    pub(crate) teams: Arc<Teams>,
     pub(crate) state: State<'c>,
     pub(crate) loads: Loads,
     /// Where a unit stays unless something gains by its moving.
@@ -56,6 +56,11 @@ pub(crate) type Before = Vec<(UnitAt, MachineAt)>;
 
 impl<'c> Pass<'c> {
     pub(crate) fn new(catalog: &'c Catalog<'c>, budget: u64) -> Self {
+        Self::with_teams(catalog, Arc::new(Teams::of(catalog)), budget)
+    }
+
+    /// A pass with teams that are known from before: nobody's rules, order or being wanted changed since.
+    pub(crate) fn with_teams(catalog: &'c Catalog<'c>, teams: Arc<Teams>, budget: u64) -> Self {
         let mut asking = Asking::default();
         let mut somebody_requires_room = false;
         for unit in catalog.ranked() {
@@ -73,7 +78,7 @@ impl<'c> Pass<'c> {
         }
         Self {
             catalog,
-            teams: Teams::of(catalog),
+            teams,
             state: State::new(catalog),
             loads: Loads::default(),
             home: Table::filled(None, catalog.positions()),
@@ -88,11 +93,16 @@ impl<'c> Pass<'c> {
         self.seat();
         self.obey_wishes();
         self.replace();
-        self.fill();
-        self.repair();
-        self.search();
+        let settled = self.state.placed == self.teams.units && self.clashed.is_empty();
+        if !settled {
+            self.fill();
+            self.repair();
+            self.search();
+        }
         self.leave_avoided();
-        self.settle();
+        if !settled {
+            self.settle();
+        }
     }
 
     pub(crate) fn entry(&self, unit: UnitAt) -> Option<&'c Entry<'c>> {

@@ -1,6 +1,9 @@
 //! Placement that follows edits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     Machine, Placement, Unit,
@@ -10,6 +13,7 @@ use crate::{
     pass::Pass,
     place::BUDGET,
     table::{MachineAt, Table, UnitAt},
+    teams::Teams,
 };
 
 /// Keeps machines and units looked up, so that a pass after an edit costs a fraction of [`crate::place`], and one
@@ -20,6 +24,8 @@ pub struct Planner {
     machines: BTreeMap<String, Machine>,
     machines_changed: bool,
     edited: BTreeSet<String>,
+    /// Who belongs together; nothing if that may be different now.
+    teams: Option<Arc<Teams>>,
     /// Where everything was after the last pass.
     at: Table<Option<MachineAt>>,
     globals: Vec<(UnitAt, Bits)>,
@@ -51,6 +57,12 @@ impl Planner {
     pub fn upsert_unit(&mut self, order: u64, unit: Unit) {
         let known = self.catalog.find(&unit.name).and_then(|at| self.catalog.entry(at));
         if known.is_none_or(|known| known.order != order || *known.unit != unit) {
+            let same = known.is_some_and(|known| {
+                known.order == order && known.unit.wanted == unit.wanted && known.unit.rules == unit.rules
+            });
+            if !same {
+                self.teams = None;
+            }
             self.edited.insert(unit.name.clone());
             self.catalog.upsert(order, Held::Owned(Box::new(unit)));
         }
@@ -59,6 +71,7 @@ impl Planner {
     /// Forgets a unit.
     pub fn remove_unit(&mut self, name: &str) {
         if self.catalog.find(name).is_some() {
+            self.teams = None;
             self.edited.insert(name.to_owned());
             self.catalog.remove(name);
         }
@@ -82,7 +95,9 @@ impl Planner {
         } else if self.edited.is_empty() {
             return &self.changed;
         }
-        let mut pass = Pass::new(&self.catalog, BUDGET);
+        let teams = self.teams.take().unwrap_or_else(|| Arc::new(Teams::of(&self.catalog)));
+        let mut pass = Pass::with_teams(&self.catalog, Arc::clone(&teams), BUDGET);
+        self.teams = Some(teams);
         pass.run();
         if self.machines_changed {
             let placement = outcome::of(&pass);

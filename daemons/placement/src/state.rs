@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct State<'c> {
     pub(crate) catalog: &'c Catalog<'c>,
     pub(crate) at: Table<Option<MachineAt>>,
+    /// How many units are somewhere.
+    pub(crate) placed: usize,
     residents: Table<Vec<UnitAt>>,
     pub(crate) load: Table<i64>,
     pub(crate) globals: Globals,
@@ -35,6 +37,7 @@ impl<'c> State<'c> {
         let mut state = Self {
             catalog,
             at: Table::filled(None, catalog.positions()),
+            placed: 0,
             residents: Table::filled(Vec::new(), machines),
             load: Table::filled(0, machines),
             globals: Globals::of(catalog),
@@ -98,6 +101,7 @@ impl<'c> State<'c> {
     pub(crate) fn add(&mut self, unit: UnitAt, machine: MachineAt) {
         let Some(entry) = self.catalog.entry(unit) else { return };
         self.at[unit] = Some(machine);
+        self.placed += 1;
         self.residents[machine].push(unit);
         self.load[machine] += entry.weight;
         self.touched.push(machine);
@@ -114,6 +118,7 @@ impl<'c> State<'c> {
     pub(crate) fn remove(&mut self, unit: UnitAt) -> Option<MachineAt> {
         let entry = self.catalog.entry(unit)?;
         let machine = self.at[unit].take()?;
+        self.placed -= 1;
         self.residents[machine].retain(|other| *other != unit);
         self.load[machine] -= entry.weight;
         self.touched.push(machine);

@@ -65,6 +65,8 @@ pub(crate) struct Teams {
     pub(crate) rank: Table<usize>,
     /// Units whose MachineOf= can't be obeyed by anybody: the target is unknown or not wanted.
     pub(crate) waiting: Table<bool>,
+    /// How many units are in blocks.
+    pub(crate) units: usize,
 }
 
 impl Teams {
@@ -89,9 +91,11 @@ impl Teams {
                 let team = teams.teams.len();
                 let block = teams.blocks.push(Block { lead: *unit, team, ..Block::default() });
                 teams.block_of[*unit] = Some(block);
+                teams.units += 1;
                 teams.teams.push(Team { first: block, others: Vec::new() });
             }
         }
+        teams.units += links.len();
         teams.assemble(&links);
         teams
     }
