@@ -35,7 +35,8 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     pub(crate) machines: Vec<Machine>,
-    pub(crate) units: Vec<Unit>,
+    /// Each with its place in the order of submission.
+    pub(crate) units: Vec<(u64, Unit)>,
     pub(crate) standings: BTreeMap<UnitName, Standing>,
     /// Units that nobody can place, with the reason.
     pub(crate) unplaceable: Vec<(UnitName, String)>,
@@ -51,19 +52,20 @@ pub(crate) fn input(world: &World, memory: &Memory, census: &Census) -> Input {
             .collect(),
         ..Input::default()
     };
-    let mut order: Vec<_> = world.units.iter().collect();
-    order.sort_by_key(|(name, seen)| (seen.created, *name));
-    for (name, seen) in order {
+    for (name, seen) in &world.units {
+        let number = u64::try_from(seen.created.get()).unwrap_or_default();
         let standing = standing(world, memory, census, name, seen);
         match &standing {
             Standing::Runs { definition, current, .. } => {
-                input.units.push(unit(world, memory, census, name, definition, current.as_ref()));
+                let unit = unit(world, memory, census, name, definition, current.as_ref());
+                input.units.push((number, unit));
             }
             Standing::Kept { .. } => {
                 if let Some((machine, _)) = entries(world, name).next() {
                     let (rules, current) = (pinned(machine, &Rules::default()), Some(machine.to_string()));
                     let name = name.to_string();
-                    input.units.push(Unit { name, rules, wanted: true, current, ..Unit::default() });
+                    let unit = Unit { name, rules, wanted: true, current, ..Unit::default() };
+                    input.units.push((number, unit));
                 }
             }
             Standing::Nowhere { .. } => {}

@@ -19,6 +19,7 @@ mod memory;
 mod metrics;
 mod pack;
 mod pass;
+mod plan;
 mod policy;
 mod presence;
 pub mod run;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use convoy_keys::{FreezeRecord, MachineId, MachineRecord};
-use convoy_placement::{Machine, Placement, Unit};
 use convoy_store::Revision;
 use convoy_unit_files::UnitName;
 
 use crate::event::Cause;
+use crate::plan::Plan;
 
 /// A machine that was seen, or that has a schedule.
 #[derive(Debug, Clone, Default)]
@@ -100,8 +100,7 @@ pub struct Memory {
     pub(crate) told_pending: BTreeMap<UnitName, String>,
     pub(crate) told_rejected: BTreeMap<UnitName, Revision>,
     pub(crate) told_unusable: BTreeMap<String, String>,
-    /// The last question to placement, and its answer.
-    pub(crate) placed: Option<(Vec<Machine>, Vec<Unit>, Placement)>,
+    pub(crate) plan: Plan,
 }
 
 impl Memory {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use convoy_keys::{CLUSTER, ClusterRecord, MachineId, Record, move_key};
-use convoy_placement::{Placement, place};
+use convoy_placement::Placement;
 use convoy_unit_files::UnitName;
 
 use crate::avoid;
@@ -30,7 +30,9 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
     name_store(world, policy, memory, now, &mut census);
     let input = input(world, memory, &census);
     course::suspect(world, memory, &census, now, &input.standings);
-    let placement = ask(memory, &input);
+    // Taken out, so that the rest of the memory can be written while its answer is read.
+    let mut plan = std::mem::take(&mut memory.plan);
+    let placement = plan.ask(&input);
 
     let mut chart = Chart {
         world,
@@ -40,7 +42,7 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
         standings: &input.standings,
         departing: BTreeMap::new(),
     };
-    let mut targets = targets(&chart, &placement);
+    let mut targets = targets(&chart, placement);
     let groups = groups(&input.standings);
     let stuck = drain::pace(&chart, memory, &mut alarm, &groups, &mut targets);
     chart.departing = departing(&chart, &targets);
@@ -81,8 +83,9 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
         parcels.push(parcel);
     }
     memory.intents = intents;
-    let summary = summarize(&chart, memory, &input, &placement, &stuck, moving, remarks);
+    let summary = summarize(&chart, memory, &input, placement, &stuck, moving, remarks);
     events.extend(news(world, memory, &summary));
+    memory.plan = plan;
     Step { batches: pack(parcels), events, again: alarm.earliest(), summary }
 }
 
@@ -100,19 +103,6 @@ fn name_store(world: &World, policy: &Policy, memory: &mut Memory, now: Now, cen
         memory.fresh = true;
         memory.settles = now.monotonic + policy.settle;
     }
-}
-
-/// Asks placement, unless the question is the last one.
-fn ask(memory: &mut Memory, input: &Input) -> Placement {
-    if let Some((machines, units, placement)) = &memory.placed
-        && *machines == input.machines
-        && *units == input.units
-    {
-        return placement.clone();
-    }
-    let placement = place(&input.machines, &input.units);
-    memory.placed = Some((input.machines.clone(), input.units.clone(), placement.clone()));
-    placement
 }
 
 fn targets(chart: &Chart<'_>, placement: &Placement) -> BTreeMap<UnitName, Target> {

@@ -1,6 +1,6 @@
 //! Good days: units are placed, moved, updated and removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use convoy_keys::{
@@ -8,6 +8,7 @@ use convoy_keys::{
     move_key, unit_key,
 };
 use convoy_unit_files::UnitName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::agent::Kind;
 use crate::fleet::{Fleet, unit};
@@ -213,7 +214,7 @@ async fn a_global_unit_is_everywhere_and_changes_machine_by_machine() {
 }
 
 #[tokio::test]
-async fn at_rest_nothing_is_written() {
+async fn at_rest_nothing_is_written_and_nothing_is_read() {
     let mut fleet = Fleet::start(1, &["m1", "m2"]).await;
     fleet.scheduler("s2");
     for number in 0..10 {
@@ -225,9 +226,28 @@ async fn at_rest_nothing_is_written() {
         let home = fleet.home(&name).await;
         wait_for_state(&fleet, &home, &name).await;
     }
-    let before = fleet.store.revision().await.unwrap();
+    // What was begun before is over after a moment: the last look of the leader, the last state of an agent.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = requests(fleet.etcd.member(0).address()).await;
+    assert!(before.values().any(|count| *count > 0.0), "{before:?}");
     tokio::time::sleep(Duration::from_secs(4)).await; // longer than the leader's lease
-    assert_eq!(fleet.store.revision().await.unwrap(), before);
+    assert_eq!(requests(fleet.etcd.member(0).address()).await, before);
+}
+
+/// How many keys etcd has read and written, by its own account.
+async fn requests(address: std::net::SocketAddr) -> BTreeMap<String, f64> {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: etcd\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let wanted =
+        ["etcd_mvcc_range_total", "etcd_mvcc_put_total", "etcd_mvcc_delete_total", "etcd_mvcc_txn_total"];
+    let counters = text.lines().filter_map(|line| {
+        let (name, value) = line.split_once(' ')?;
+        let name = name.replace("etcd_debugging_mvcc", "etcd_mvcc");
+        wanted.contains(&name.as_str()).then(|| (name, value.parse().unwrap()))
+    });
+    counters.collect()
 }
 
 pub(crate) async fn wait_for_state(fleet: &Fleet, machine: &str, unit: &str) {
