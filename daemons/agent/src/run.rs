@@ -82,7 +82,7 @@ pub async fn run(inputs: Inputs, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let performer =
         Performer { machine: inputs.machine.clone(), store: inputs.store.clone(), files, reports };
     let (roster, bus) = adopted;
-    let mut feed = inputs.store.follow(&[&schedule_prefix(&inputs.machine), CLUSTER]);
+    let mut feed = follow(&inputs);
     let announcement = Announcement::begin(
         &inputs.store,
         inputs.machine.clone(),
@@ -110,6 +110,10 @@ pub async fn run(inputs: Inputs, mut shutdown: Shutdown) -> anyhow::Result<()> {
     drop(feed);
     agent.farewell().await;
     Ok(())
+}
+
+fn follow(inputs: &Inputs) -> Feed {
+    inputs.store.follow(&[&schedule_prefix(&inputs.machine), CLUSTER])
 }
 
 async fn adopt(machine: &MachineId, files: &Files) -> anyhow::Result<(Roster, Bus)> {
@@ -169,7 +173,9 @@ impl Agent {
         let give_up = Instant::now() + FIRST_LISTING;
         let mut resync = Instant::now() + RESYNC;
         loop {
-            self.proceed();
+            if self.proceed() {
+                *feed = follow(&self.inputs);
+            }
             self.tell_if_due();
             self.say(give_up);
             watchdog.beat();
@@ -207,8 +213,9 @@ impl Agent {
         }
     }
 
-    /// Does what has to be done.
-    fn proceed(&mut self) {
+    /// Does what has to be done. True if the schedule has to be read anew.
+    fn proceed(&mut self) -> bool {
+        let mut relist = false;
         if let Some(bus) = &self.bus {
             let manager = Arc::clone(&bus.manager);
             let work = self.roster.work(Instant::now());
@@ -220,6 +227,7 @@ impl Agent {
             for (unit, hash) in work.fetches {
                 self.performer.fetch(unit, hash);
             }
+            relist = work.relist;
             if work.confirm {
                 self.performer.confirm();
             }
@@ -239,6 +247,7 @@ impl Agent {
         for news in self.roster.take_news() {
             journal::tell(&news, &self.inputs.metrics);
         }
+        relist
     }
 
     fn changed(&mut self) {
@@ -261,9 +270,11 @@ impl Agent {
             FeedEvent::Listed(snapshot) => {
                 self.listed = true;
                 self.recovered();
-                journal::skipped(&self.roster.take_listing(&snapshot));
+                journal::skipped(&self.roster.take_listing(&snapshot, Instant::now()));
             }
-            FeedEvent::Changed { changes, .. } => journal::skipped(&self.roster.take_changes(&changes)),
+            FeedEvent::Changed { changes, .. } => {
+                journal::skipped(&self.roster.take_changes(&changes, Instant::now()))
+            }
             FeedEvent::Current { .. } => self.recovered(),
             FeedEvent::Stale { error } => {
                 if self.stale.is_none() {

@@ -35,7 +35,7 @@ pub enum Confirmation {
 
 impl Roster {
     /// The whole schedule of this machine.
-    pub fn take_listing(&mut self, snapshot: &Snapshot) -> Vec<Skipped> {
+    pub fn take_listing(&mut self, snapshot: &Snapshot, now: Instant) -> Vec<Skipped> {
         let mut skipped = Vec::new();
         let cluster = snapshot.entries.get(CLUSTER).and_then(|entry| cluster(entry, &mut skipped));
         let revision = snapshot.revision.get();
@@ -66,7 +66,7 @@ impl Roster {
             }
         }
         for (name, wish) in wishes {
-            self.claim(&name, wish);
+            self.claim(&name, wish, now);
         }
         self.units.retain(|_, unit| unit.held.is_some() || unit.wish.is_some() || unit.writing);
         if cluster.is_some() {
@@ -78,7 +78,7 @@ impl Roster {
     }
 
     /// Changes of this machine's schedule, in order.
-    pub fn take_changes(&mut self, changes: &[Change]) -> Vec<Skipped> {
+    pub fn take_changes(&mut self, changes: &[Change], now: Instant) -> Vec<Skipped> {
         let mut skipped = Vec::new();
         for change in changes {
             match change {
@@ -92,7 +92,7 @@ impl Roster {
                 Change::Put(entry) => {
                     let Some(name) = self.scheduled(&entry.key, &mut skipped) else { continue };
                     match wish(entry) {
-                        Ok(wish) => self.claim(&name, wish),
+                        Ok(wish) => self.claim(&name, wish, now),
                         Err(problem) => skipped.push(problem),
                     }
                 }
@@ -125,6 +125,8 @@ impl Roster {
             Confirmation::Nameless => false,
         };
         self.confirm_at = None;
+        // The feed goes on as if nothing had happened: it has to begin anew.
+        self.relist |= !ours;
         for (name, unit) in self.units.iter_mut().filter(|(_, unit)| unit.suspect) {
             unit.suspect = false;
             if ours {
@@ -137,7 +139,7 @@ impl Roster {
         self.unsaved = true;
     }
 
-    fn claim(&mut self, name: &UnitName, wish: Wish) {
+    fn claim(&mut self, name: &UnitName, wish: Wish, now: Instant) {
         let unit = self.units.entry(name.clone()).or_default();
         unit.gone = false;
         unit.suspect = false;
@@ -147,7 +149,8 @@ impl Roster {
                 old.desired != wish.desired || old.restarts != wish.restarts || old.hash != wish.hash
             }) {
                 held.failures = 0;
-                unit.again_at = None;
+                // What waited for a better moment has it.
+                unit.again_at = unit.again_at.map(|_| now);
             }
             // A record that was made anew counts from the beginning; what runs is not restarted for that.
             if let Some(run) = held.run.as_mut().filter(|run| run.restarts > wish.restarts) {
@@ -161,7 +164,7 @@ impl Roster {
             }
             // Perhaps the text is there by now.
             if let super::Fetch::Failed { again_at, .. } = &mut unit.fetch {
-                *again_at = Instant::now();
+                *again_at = now;
             }
         }
         unit.wish = Some(wish);

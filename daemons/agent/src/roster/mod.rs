@@ -78,6 +78,8 @@ pub struct Roster {
     confirming: bool,
     /// Not before this, since it could not be asked.
     confirm_at: Option<Instant>,
+    /// The store is not the one we thought it was: the schedule has to be read anew.
+    relist: bool,
     news: Vec<News>,
     /// Something changed that has to survive us.
     unsaved: bool,
@@ -104,6 +106,7 @@ impl Roster {
             batch_at: None,
             confirming: false,
             confirm_at: None,
+            relist: false,
             news: Vec::new(),
             unsaved: true,
         };

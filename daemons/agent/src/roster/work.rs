@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use convoy_keys::Desired;
 use convoy_store::Revision;
 use convoy_systemd::UnitStatus;
 use convoy_unit_files::UnitName;
@@ -72,6 +73,8 @@ pub struct Work {
     pub stops: Vec<UnitName>,
     /// Units to be started, in this order.
     pub launches: Vec<Launch>,
+    /// The schedule has to be read anew.
+    pub relist: bool,
     /// The manifest has to be written before any of this.
     pub save: bool,
 }
@@ -87,7 +90,8 @@ impl Roster {
     /// What has to be done now.
     pub fn work(&mut self, now: Instant) -> Work {
         self.forgive(now);
-        let mut work = Work::default();
+        self.lay_down();
+        let mut work = Work { relist: std::mem::take(&mut self.relist), ..Work::default() };
         if !self.confirming
             && self.confirm_at.is_none_or(|at| at <= now)
             && self.units.values().any(|unit| unit.suspect)
@@ -126,6 +130,25 @@ impl Roster {
         // Only the files of an earlier change are in the way of a start, not for ever: a batch that fails is one.
         work.save = std::mem::take(&mut self.unsaved) || work.batch.is_some() || !work.launches.is_empty();
         work
+    }
+
+    /// What is only to be loaded and doesn't run counts as never launched, however it came to its end.
+    fn lay_down(&mut self) {
+        for unit in self.units.values_mut() {
+            let loaded = unit.wish.as_ref().is_some_and(|wish| wish.desired == Desired::Loaded);
+            if !loaded || unit.job.is_some() || !unit.is_down() {
+                continue;
+            }
+            if let Some(held) = unit.held.as_mut().filter(|held| held.run.is_some() || held.pending.is_some())
+            {
+                held.run = None;
+                held.pending = None;
+                held.fenced = false;
+                held.failures = 0;
+                unit.again_at = None;
+                self.unsaved = true;
+            }
+        }
     }
 
     fn ask(&mut self, name: &UnitName, hash: &str) {

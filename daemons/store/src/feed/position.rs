@@ -35,7 +35,7 @@ impl Position {
     }
 
     /// Compares with an up-to-date answer of the cluster. An answer from another history says why.
-    pub(super) fn check(&mut self, header: Header) -> Result<(), String> {
+    pub(super) fn check(&self, header: Header) -> Result<(), String> {
         self.check_cluster(header)?;
         if header.revision < self.revision {
             return Err(format!(
@@ -43,11 +43,14 @@ impl Position {
                 self.revision, header.revision
             ));
         }
-        // Terms only grow. A store that was wiped and then written to may have passed our revision.
-        if header.term < self.term {
-            return Err(format!("the store's term went back from {} to {}", self.term, header.term));
+        // A store whose files were exchanged for others has the same name as before, and may be further than we are.
+        // That takes a restart of its members, and with it an election.
+        if header.term != self.term {
+            let (before, now) = (self.term, header.term);
+            return Err(format!(
+                "a leader was elected meanwhile (term {before} to {now}): is the history the same?"
+            ));
         }
-        self.term = header.term;
         Ok(())
     }
 
@@ -86,12 +89,12 @@ mod tests {
         for (name, answer, trusted) in [
             ("nothing happened", header(1, 5, 100), true),
             ("the store went on", header(1, 5, 150), true),
-            ("another leader", header(1, 6, 100), true),
+            ("another leader, or an older copy that has gone further", header(1, 6, 150), false),
             ("another cluster", header(2, 5, 100), false),
             ("the store went back", header(1, 5, 99), false),
             ("a new store, already further than we were", header(1, 2, 150), false),
         ] {
-            let mut position = Position::listed(header(1, 5, 100), 1);
+            let position = Position::listed(header(1, 5, 100), 1);
             assert_eq!(position.check(answer).is_ok(), trusted, "{name}");
         }
     }

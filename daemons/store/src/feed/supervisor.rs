@@ -114,7 +114,7 @@ impl Supervisor {
     async fn verify(&mut self) -> Result<(), Trouble> {
         let key = self.prefixes.first().map_or("/", String::as_str);
         let header = self.store.header(key).await.map_err(unanswered)?;
-        match &mut self.position {
+        match &self.position {
             Some(position) => position.check(header).map_err(Trouble::Doubt),
             None => Ok(()),
         }

@@ -32,7 +32,8 @@ async fn nothing_is_missed_when_the_member_in_use_is_killed() {
     let last = write_elsewhere(&etcd, 0, 0..20).await;
     reader.until("the last change", |mirror| mirror.revision() >= last && !mirror.is_stale()).await;
     assert_eq!(reader.mirror.len(), 20);
-    assert_eq!(reader.count(is_listed), 1, "it went on from where it was");
+    // Once more where the member was the leader: after an election the history is not taken for granted.
+    assert!(reader.count(is_listed) <= 2, "it went on from where it was");
     assert_eq!(reader.count(is_stale), 1, "an outage is told once");
 }
 
@@ -44,7 +45,8 @@ async fn nothing_is_missed_when_the_member_in_use_hangs() {
     let last = write_elsewhere(&etcd, 0, 0..20).await;
     reader.until("the last change", |mirror| mirror.revision() >= last && !mirror.is_stale()).await;
     assert_eq!(reader.mirror.len(), 20);
-    assert_eq!((reader.count(is_listed), reader.count(is_stale)), (1, 1));
+    assert!(reader.count(is_listed) <= 2);
+    assert_eq!(reader.count(is_stale), 1);
 }
 
 #[tokio::test]
@@ -79,7 +81,7 @@ async fn a_lost_quorum_makes_the_picture_stale_and_its_return_completes_it() {
     etcd.member(0).thaw().unwrap();
     reader.until("the last change", |mirror| mirror.revision() >= last && !mirror.is_stale()).await;
     assert_eq!(reader.mirror.len(), 6);
-    assert_eq!(reader.count(is_listed), 1, "it went on from where it was");
+    assert_eq!(reader.count(is_listed), 2, "a leader was elected: its history is read anew");
 }
 
 #[tokio::test]
