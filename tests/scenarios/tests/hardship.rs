@@ -113,16 +113,40 @@ fn leaders(stage: &Stage) -> Result<()> {
 /// Lets trouble pass and compares what ran before with what runs afterwards, while it lasts too.
 fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = invocations(stage, "light@")?;
-    ensure!(before.len() == 80, "{} units run", before.len());
-    trouble()?;
-    stage.wait_units_active(1, "light@", 80, SOON)?;
+    let running = before.len();
+    ensure!(running >= 60, "{running} units run");
+    trouble().with_context(|| stories(stage))?;
+    stage.wait_units_active(1, "light@", running, SOON).with_context(|| stories(stage))?;
     let after = invocations(stage, "light@")?;
     let changed: Vec<_> = before.iter().filter(|(unit, run)| after.get(*unit) != Some(*run)).collect();
-    ensure!(changed.is_empty() && after.len() == 80, "stopped or restarted: {changed:?}");
+    ensure!(
+        changed.is_empty() && after.len() == running,
+        "{} were stopped or restarted, the first is {:?}; {} run now\n{}",
+        changed.len(),
+        changed.first(),
+        after.len(),
+        stories(stage)
+    );
     // Work goes on.
     stage.convoyctl(1, &["start", "light@999"])?;
     stage.convoyctl(1, &["destroy", "light@999"])?;
-    stage.wait_units_active(1, "light@", 80, SOON)
+    stage.wait_units_active(1, "light@", running, SOON)
+}
+
+/// What agents and schedulers have said last.
+fn stories(stage: &Stage) -> String {
+    let mut told = String::new();
+    for machine in stage.cluster.machines() {
+        for unit in ["agent.service", "scheduler.service"] {
+            let journal = machine.journal(&["-u", unit, "-n", "12", "-o", "short-precise"]);
+            told += &format!(
+                "{} {unit}:\n{}\n",
+                machine.name(),
+                journal.unwrap_or_else(|error| error.to_string())
+            );
+        }
+    }
+    told
 }
 
 fn pass(what: &str, time: Duration) -> Result<()> {
@@ -148,7 +172,7 @@ fn quorum(stage: &Stage) -> Result<()> {
     untouched(stage, || {
         signal_etcd(stage, &[1, 2], "STOP")?;
         pass("30 s without a quorum", Duration::from_secs(30))?;
-        ensure!(invocations(stage, "light@")?.len() == 80, "a unit stopped while the store was away");
+        ensure!(invocations(stage, "light@")?.len() >= 60, "a unit stopped while the store was away");
         signal_etcd(stage, &[1, 2], "CONT")
     })
 }
@@ -171,7 +195,7 @@ fn slow(stage: &Stage) -> Result<()> {
             machine.systemctl(&["restart", "agent.service", "scheduler.service"])?;
         }
         pass("40 s with a slow store", Duration::from_secs(40))?;
-        ensure!(invocations(stage, "light@")?.len() == 80, "a unit stopped while the store was slow");
+        ensure!(invocations(stage, "light@")?.len() >= 60, "a unit stopped while the store was slow");
         for machine in stage.cluster.machines() {
             for unit in units {
                 machine.exec_ok(&["rm", "-r", &format!("/run/systemd/system/{unit}.d/slow.conf")])?;
@@ -185,12 +209,9 @@ fn slow(stage: &Stage) -> Result<()> {
 
 fn wiped(stage: &Stage) -> Result<()> {
     untouched(stage, || {
-        let directory = stage.property(1, "etcd.service", "Environment")?;
-        let directory = directory
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("ETCD_DATA_DIR="))
-            .unwrap_or("/var/lib/etcd/default")
-            .to_owned();
+        let environment = stage.cluster.machine(1).read_file("/run/convoy/etcd.env")?;
+        let directory = environment.lines().find_map(|line| line.strip_prefix("ETCD_DATA_DIR="));
+        let directory = directory.context("etcd has no data directory")?;
         let members = [1, 2, 3].map(|number| stage.cluster.machine(number));
         for machine in &members {
             machine.systemctl(&["stop", "etcd.service"])?;
@@ -205,7 +226,7 @@ fn wiped(stage: &Stage) -> Result<()> {
         })?;
         ensure!(stage.keys(1, "/convoy/units/")?.is_empty(), "the store was to be empty");
         pass("20 s with an empty store", Duration::from_secs(20))?;
-        ensure!(invocations(stage, "light@")?.len() == 80, "a unit stopped while the store was empty");
+        ensure!(invocations(stage, "light@")?.len() >= 60, "a unit stopped while the store was empty");
         for machine in &members {
             machine.systemctl(&["stop", "etcd.service"])?;
             machine.shell_ok(&format!("rm -r {directory} && mv {directory}.kept {directory}"))?;
