@@ -21,6 +21,7 @@ pub mod select;
 pub mod source;
 pub mod ssh;
 pub mod table;
+mod tunnel;
 pub mod wait;
 pub mod write;
 

@@ -1,6 +1,6 @@
 //! Command lines for a command on a machine: here, or over SSH.
 
-use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::IpAddr, time::Duration};
 
 /// How machines are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,10 +13,8 @@ pub struct Access {
     pub timeout: Duration,
     /// Host to go through.
     pub tunnel: Option<String>,
-    /// Whether unknown host keys are refused.
-    pub strict: Option<bool>,
-    /// File with host keys.
-    pub known_hosts: Option<PathBuf>,
+    /// ssh's options about host keys.
+    pub host_keys: Vec<String>,
     /// Forward the authentication agent.
     pub forward_agent: bool,
     /// Ask for a terminal.
@@ -30,13 +28,8 @@ impl Access {
         let mut add = |text: &str| arguments.push(text.into());
         add("-o");
         add(&format!("ConnectTimeout={}", self.timeout.as_secs().max(1)));
-        if let Some(strict) = self.strict {
-            add("-o");
-            add(if strict { "StrictHostKeyChecking=yes" } else { "StrictHostKeyChecking=no" });
-        }
-        if let Some(file) = &self.known_hosts {
-            add("-o");
-            add(&format!("UserKnownHostsFile={}", file.display()));
+        for option in &self.host_keys {
+            add(option);
         }
         if let Some(tunnel) = &self.tunnel {
             add("-J");
@@ -96,15 +89,14 @@ mod tests {
             user: Some("core".into()),
             port: Some(2222),
             tunnel: Some("bastion:22".into()),
-            strict: Some(false),
-            known_hosts: Some("/dev/null".into()),
+            host_keys: vec!["-o".into(), "StrictHostKeyChecking=no".into()],
             forward_agent: true,
             terminal: true,
             timeout: Duration::from_millis(200),
         };
         assert_eq!(
             line(&all, Some("uptime")),
-            "-o ConnectTimeout=1 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -J bastion:22 \
+            "-o ConnectTimeout=1 -o StrictHostKeyChecking=no -J bastion:22 \
              -p 2222 -l core -A -t -- 10.0.0.1 uptime"
         );
     }

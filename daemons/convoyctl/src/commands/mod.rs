@@ -86,7 +86,8 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<Outcome> {
         console.write(&fields);
         return Ok(Outcome::Done);
     }
-    let mut session = Session { store: connect::store(&global)?, global, console };
+    let connection = connect::open(&global).await?;
+    let mut session = Session { store: connection.store.clone(), global, console };
     let session = &mut session;
     match command {
         Command::Submit(arguments) => launch::submit(session, &arguments).await,

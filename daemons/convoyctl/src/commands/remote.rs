@@ -14,6 +14,7 @@ use convoy_unit_files::UnitName;
 use super::{Session, stop};
 use crate::{
     cli::{JournalArguments, SshArguments, StatusArguments},
+    connect,
     exit::Outcome,
     machine,
     picture::Picture,
@@ -168,8 +169,7 @@ fn access(session: &Session<'_>, port: Option<u16>) -> Access {
         port,
         timeout: global.ssh_timeout,
         tunnel: global.tunnel.clone(),
-        strict: global.strict_host_key_checking,
-        known_hosts: global.known_hosts_file.clone(),
+        host_keys: connect::host_keys(global),
         forward_agent: false,
         terminal: false,
     }

@@ -4,6 +4,7 @@
 
 mod lives;
 mod machines;
+mod remote;
 mod rollouts;
 mod trouble;
 mod world;

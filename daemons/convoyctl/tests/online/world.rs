@@ -97,8 +97,14 @@ impl World {
         self.run_words(&words).await
     }
 
-    pub(crate) async fn run_words(&self, words: &[&str]) -> Ended {
+    async fn run_words(&self, words: &[&str]) -> Ended {
         run(self.folder.path(), &self.endpoint, words).await
+    }
+
+    /// Runs convoyctl with another place for programs.
+    pub(crate) async fn run_with_path(&self, path: &str, line: &str) -> Ended {
+        let words: Vec<&str> = line.split(' ').collect();
+        run_in(self.folder.path(), &self.endpoint, Some(path), &words).await
     }
 
     /// Puts a value and waits for nothing.
@@ -125,9 +131,17 @@ impl World {
 }
 
 pub(crate) async fn run(directory: &Path, endpoint: &str, words: &[&str]) -> Ended {
+    run_in(directory, endpoint, None, words).await
+}
+
+async fn run_in(directory: &Path, endpoint: &str, path: Option<&str>, words: &[&str]) -> Ended {
     // Files rather than pipes: what a command that hangs has said so far is worth having.
     let said = [tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap()];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_convoyctl"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convoyctl"));
+    if let Some(path) = path {
+        command.env("PATH", format!("{path}:/usr/bin:/bin"));
+    }
+    let mut child = command
         .args(words)
         .current_dir(directory)
         .env("CONVOYCTL_ENDPOINT", endpoint)
