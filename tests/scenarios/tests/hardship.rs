@@ -135,18 +135,13 @@ fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> 
 
 /// What agents and schedulers have said last.
 fn stories(stage: &Stage) -> String {
-    let mut told = String::new();
-    for machine in stage.cluster.machines() {
-        for unit in ["agent.service", "scheduler.service"] {
+    let told = stage.cluster.machines().flat_map(|machine| {
+        ["agent.service", "scheduler.service"].map(|unit| {
             let journal = machine.journal(&["-u", unit, "-n", "12", "-o", "short-precise"]);
-            told += &format!(
-                "{} {unit}:\n{}\n",
-                machine.name(),
-                journal.unwrap_or_else(|error| error.to_string())
-            );
-        }
-    }
-    told
+            format!("{} {unit}:\n{}", machine.name(), journal.unwrap_or_else(|error| error.to_string()))
+        })
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 fn pass(what: &str, time: Duration) -> Result<()> {
