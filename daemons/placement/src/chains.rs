@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Units that behave alike: what leads nowhere for one of them leads nowhere for the others.
-type Kind = (usize, Vec<usize>, Vec<usize>);
+pub(crate) type Kind = (usize, Option<MachineAt>, Vec<usize>, Vec<usize>);
 
 /// Somebody who has to go somewhere, and who pushed them out.
 #[derive(Debug)]
@@ -63,14 +63,13 @@ impl Pass<'_> {
         pending.into_iter().map(|(_, _, team)| team).collect()
     }
 
-    /// Only for units whose behaviour is told by their rules alone.
     fn kind(&self, team: TeamAt) -> Option<Kind> {
-        let mut members = self.teams.members(team);
-        let unit = members.next()?;
-        let entry = self.entry(unit)?;
-        let plain = members.next().is_none() && entry.home.is_none() && !entry.needs_room();
-        (plain && !self.state.globals.is_related(unit))
-            .then(|| (entry.site, entry.declares.clone(), entry.hits.clone()))
+        self.kind_of(self.teams.only_member(team)?)
+    }
+
+    /// Only for units whose behaviour is told by these rules alone.
+    pub(crate) fn kind_of(&self, unit: UnitAt) -> Option<Kind> {
+        self.moving_kind(self.teams.team_of(unit)?)
     }
 
     fn place_by_chain(&mut self, team: TeamAt) -> bool {
@@ -123,7 +122,10 @@ impl Pass<'_> {
                     continue;
                 }
                 let Some(blockers) = self.blocking_teams(&units, machine) else { continue };
-                if blockers.len() <= 1 && blockers.iter().all(|team| seen.contains(team)) && !blockers.is_empty() {
+                if blockers.len() <= 1
+                    && blockers.iter().all(|team| seen.contains(team))
+                    && !blockers.is_empty()
+                {
                     continue;
                 }
                 match blockers.as_slice() {
@@ -159,12 +161,10 @@ impl Pass<'_> {
     }
 
     fn moving_kind(&self, team: TeamAt) -> Option<Kind> {
-        let mut members = self.teams.members(team);
-        let unit = members.next()?;
-        let entry = self.entry(unit)?;
-        let plain = members.next().is_none() && !entry.needs_room();
-        (plain && !self.state.globals.is_related(unit))
-            .then(|| (entry.site, entry.declares.clone(), entry.hits.clone()))
+        let unit = self.teams.only_member(team)?;
+        let entry = self.entry(unit).filter(|entry| !entry.needs_room())?;
+        let plain = !self.state.globals.is_related(unit);
+        plain.then(|| (entry.site, entry.home, entry.declares.clone(), entry.hits.clone()))
     }
 
     fn by_load(&mut self, domain: &Bits) -> Vec<MachineAt> {
@@ -246,9 +246,9 @@ impl Pass<'_> {
             left.extend(self.take_off_team(*team));
         }
         if let Some(before) = self.make_way(steps, last, machine) {
-            let placed = moving.iter().all(|blocks| {
-                self.pick(blocks, Some(machine)).is_some_and(|to| self.put_all(blocks, to))
-            });
+            let placed = moving
+                .iter()
+                .all(|blocks| self.pick(blocks, Some(machine)).is_some_and(|to| self.put_all(blocks, to)));
             if placed && self.are_sound(&before) && self.are_sound(&left) {
                 return true;
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     bits::Bits,
-    csp::{Company, Problem, Var, VarAt},
+    csp::{Clique, Company, Problem, Var, VarAt},
     globals::{Relation, is_stronger},
     pass::Pass,
     room::Room,
@@ -25,8 +25,8 @@ pub(crate) struct Component {
 }
 
 impl Pass<'_> {
-    /// All blocks that the placement of this one may depend on; `None` if they are too many.
-    pub(crate) fn related_blocks(&self, seed: BlockAt) -> Option<BTreeSet<BlockAt>> {
+    /// All blocks that the placement of this one may depend on; or some of them, if they are too many.
+    pub(crate) fn related_blocks(&self, seed: BlockAt) -> Result<BTreeSet<BlockAt>, BTreeSet<BlockAt>> {
         let mut related = BTreeSet::from([seed]);
         let mut next = vec![seed];
         while let Some(block) = next.pop() {
@@ -36,10 +36,10 @@ impl Pass<'_> {
                 }
             }
             if related.len() > MOST_BLOCKS {
-                return None;
+                return Err(related);
             }
         }
-        Some(related)
+        Ok(related)
     }
 
     fn neighbours(&self, block: BlockAt) -> Vec<BlockAt> {
@@ -65,7 +65,8 @@ impl Pass<'_> {
         others.sort_unstable();
         others.dedup();
         let meets = |unit: &UnitAt| {
-            self.entry(*unit).is_some_and(|entry| entry.is_ordinary() && self.catalog.domain(entry).meets(&domain))
+            self.entry(*unit)
+                .is_some_and(|entry| entry.is_ordinary() && self.catalog.domain(entry).meets(&domain))
         };
         near.extend(others.into_iter().filter(meets).filter_map(|unit| self.teams.block_of[unit]));
         near.retain(|other| *other != block);
@@ -161,7 +162,7 @@ impl Pass<'_> {
 }
 
 /// A few large cliques that cover what they can, greedily.
-fn cliques(vars: &Table<Var>) -> Vec<Vec<VarAt>> {
+fn cliques(vars: &Table<Var>) -> Vec<Clique> {
     let adjacent: Vec<BTreeSet<VarAt>> = vars.iter().map(|var| var.odds.iter().copied().collect()).collect();
     let linked = |one: VarAt, other: VarAt| adjacent.get(one).is_some_and(|odds| odds.contains(&other));
     let mut covered: BTreeSet<(VarAt, VarAt)> = BTreeSet::new();
@@ -186,7 +187,16 @@ fn cliques(vars: &Table<Var>) -> Vec<Vec<VarAt>> {
             }
         }
     }
-    cliques
+    cliques.sort_by_key(|clique| std::cmp::Reverse(clique.len()));
+    let mut taken: BTreeSet<VarAt> = BTreeSet::new();
+    let apart = |vars: Vec<VarAt>| {
+        let apart = vars.iter().all(|var| !taken.contains(var));
+        if apart {
+            taken.extend(&vars);
+        }
+        Clique { vars, apart }
+    };
+    cliques.into_iter().map(apart).collect()
 }
 
 /// Rooms, and globals at the end: what a block meets on a machine apart from Conflicts=.
@@ -203,12 +213,20 @@ pub(crate) struct Neighbours<'a, 'c> {
 
 impl<'a, 'c> Neighbours<'a, 'c> {
     pub(crate) fn new(pass: &'a mut Pass<'c>, component: &'a Component) -> Self {
-        let empty: Table<Room> = component.machines.iter().map(|machine| *pass.state.room(*machine)).collect();
+        let empty: Table<Room> =
+            component.machines.iter().map(|machine| *pass.state.room(*machine)).collect();
         let units = pass.units(&component.blocks.0);
         let roomy = units.iter().any(|unit| pass.entry(*unit).is_some_and(|entry| entry.needs_room()));
         let roomy = roomy && pass.somebody_requires_room;
         let worldly = units.iter().any(|unit| pass.state.globals.is_related(*unit));
         Self { pass, component, rooms: empty.clone(), empty, roomy, worldly }
+    }
+}
+
+impl Neighbours<'_, '_> {
+    /// More than Conflicts= matters to some of the blocks.
+    pub(crate) const fn is_particular(&self) -> bool {
+        self.roomy || self.worldly
     }
 }
 
@@ -224,7 +242,9 @@ impl Company for Neighbours<'_, '_> {
         let at = self.component.machines[machine];
         let before = self.rooms[machine];
         for unit in self.pass.teams.blocks[self.component.blocks[var]].members() {
-            let Some(entry) = self.pass.catalog.entry(unit).filter(|entry| entry.needs_room()) else { continue };
+            let Some(entry) = self.pass.catalog.entry(unit).filter(|entry| entry.needs_room()) else {
+                continue;
+            };
             if !self.rooms[machine].admits(entry, at) {
                 self.rooms[machine] = before;
                 return false;

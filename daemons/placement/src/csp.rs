@@ -13,7 +13,7 @@ use crate::{
 pub(crate) type VarAt = usize;
 
 /// One block of the problem.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Var {
     pub(crate) domain: Bits,
     /// Blocks that it can't share a machine with.
@@ -28,13 +28,21 @@ pub(crate) struct Var {
 }
 
 /// The problem.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Problem {
     pub(crate) vars: Table<Var>,
     /// Load of each machine without the blocks of the problem.
     pub(crate) load: Table<i64>,
-    /// Sets of blocks that are all at odds with one another.
-    pub(crate) cliques: Vec<Vec<VarAt>>,
+    /// Sets of blocks that are all at odds with one another, large ones first.
+    pub(crate) cliques: Vec<Clique>,
+}
+
+/// Blocks that are all at odds with one another.
+#[derive(Debug, Clone, Hash)]
+pub(crate) struct Clique {
+    pub(crate) vars: Vec<VarAt>,
+    /// It shares no block with any other that is apart.
+    pub(crate) apart: bool,
 }
 
 /// Rules that depend on all that is on a machine.
@@ -144,9 +152,9 @@ impl Search<'_> {
                     homely |= limited && var.home.is_some_and(|(home, _)| home == machine);
                 }
             }
-            let same = known.iter().find(|(one, other)| {
-                !homely && *other == row && self.company.alike(*one, machine)
-            });
+            let same = known
+                .iter()
+                .find(|(one, other)| !homely && *other == row && self.company.alike(*one, machine));
             self.kinds[machine] = same.map_or(machine, |(one, _)| *one);
             if same.is_none() && !homely && known.len() < 64 {
                 known.push((machine, row));
@@ -327,14 +335,16 @@ impl Search<'_> {
     /// Whether each clique still has a machine for each of its blocks, those excepted that may be dropped.
     fn enough_machines(&mut self) -> bool {
         let spare = self.drops.iter().fold(0_usize, |sum, units| sum.saturating_add(*units));
+        let mut short_in_all = 0;
         for clique in &self.problem.cliques {
-            let left: Vec<VarAt> = clique.iter().copied().filter(|var| !self.decided[*var]).collect();
+            let left: Vec<VarAt> = clique.vars.iter().copied().filter(|var| !self.decided[*var]).collect();
             if left.len() < 2 {
                 continue;
             }
-            *self.budget = self.budget.saturating_sub((left.len() * 2) as u64);
-            let matched = self.matching(&left);
-            if left.len() > matched.saturating_add(spare) {
+            *self.budget = self.budget.saturating_sub((left.len() * left.len()) as u64);
+            let short = left.len() - self.matching(&left);
+            short_in_all += if clique.apart { short } else { 0 };
+            if short > spare || short_in_all > spare {
                 return false;
             }
         }

@@ -118,7 +118,9 @@ impl Exclusion {
                 format!("{option}={pattern} of {unit}")
             }
             Self::NoRoom { .. } => "RequireCapacity=yes".to_owned(),
-            Self::Companion { unit, because } => format!("it shares a machine with {unit}, {}", because.rule()),
+            Self::Companion { unit, because } => {
+                format!("it shares a machine with {unit}, {}", because.rule())
+            }
             Self::Displaces => "older rights".to_owned(),
         }
     }
@@ -169,7 +171,10 @@ impl Findings<'_, '_> {
         self.targets(entry, machine, &mut found);
         self.ties(unit, machine, &mut found);
         self.conflicts(unit, entry, machine, &mut found);
-        if found.is_empty() && !self.state.admits(unit, machine) && !self.state.room(machine).admits(entry, machine) {
+        if found.is_empty()
+            && !self.state.admits(unit, machine)
+            && !self.state.room(machine).admits(entry, machine)
+        {
             found.push(Exclusion::NoRoom { lacking: self.lacking(entry, machine) });
         }
         found
@@ -248,7 +253,8 @@ impl Findings<'_, '_> {
     /// Units in one block wait together; that says nothing.
     fn shares_block(&self, entry: &Entry<'_>, other: UnitAt) -> bool {
         let unit = self.catalog.find(&entry.unit.name);
-        unit.and_then(|unit| self.teams.block_of[unit]).is_some_and(|block| self.teams.block_of[other] == Some(block))
+        unit.and_then(|unit| self.teams.block_of[unit])
+            .is_some_and(|block| self.teams.block_of[other] == Some(block))
     }
 
     fn ties(&self, unit: UnitAt, machine: MachineAt, found: &mut Vec<Exclusion>) {
@@ -267,7 +273,8 @@ impl Findings<'_, '_> {
         let mut there = self.state.blockers(unit, machine);
         for (_, global, relation) in self.state.globals.related(unit) {
             let present = self.state.globals.present_on(machine).contains(&global);
-            if relation == Relation::Conflicts && present && !is_stronger(self.catalog, unit, global, machine) {
+            if relation == Relation::Conflicts && present && !is_stronger(self.catalog, unit, global, machine)
+            {
                 there.push(global);
             }
         }

@@ -100,16 +100,21 @@ pub enum Remedy {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StartTarget { target, machine } => write!(f, "start {target}: it would go to {machine} with it"),
+            Self::StartTarget { target, machine } => {
+                write!(f, "start {target}: it would go to {machine} with it")
+            }
             Self::DropOption { unit, option, machine } => {
                 write!(f, "take {option} out of {unit}: it would go to {machine}")
             }
-            Self::AddMetadata { machine, key, value } => write!(f, "give {machine} the metadata {key}={value}"),
+            Self::AddMetadata { machine, key, value } => {
+                write!(f, "give {machine} the metadata {key}={value}")
+            }
             Self::Uncordon { machine } => write!(f, "let {machine} take units again"),
             Self::StopUnit { unit, machine } => write!(f, "stop {unit}: it would go to {machine}"),
             Self::AddMachine { metadata } if metadata.is_empty() => f.write_str("add a machine"),
             Self::AddMachine { metadata } => {
-                let pairs: Vec<String> = metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let pairs: Vec<String> =
+                    metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
                 write!(f, "add a machine with {}", pairs.join(","))
             }
         }
@@ -146,7 +151,8 @@ pub fn explain(machines: &[Machine], units: &[Unit], name: &str) -> Explanation 
     for machine in 0..catalog.sites.len() {
         let id = catalog.sites.machine(machine).id.clone();
         let there = matches!(&explanation.standing, Standing::Global(on) if on.contains(&id));
-        let exclusions = if here == Some(machine) || there { Vec::new() } else { exclusions(&pass, at, machine) };
+        let exclusions =
+            if here == Some(machine) || there { Vec::new() } else { exclusions(&pass, at, machine) };
         explanation.machines.insert(id, exclusions);
     }
     if explanation.standing == Standing::Pending {
@@ -248,7 +254,8 @@ fn suggest(exclusion: &Exclusion, name: &str, machine: &str, suggestions: &mut V
 /// A machine that the unit itself asks for; none if it is pinned to one.
 fn new_machine(unit: &Unit) -> Option<Remedy> {
     let metadata = unit.rules.metadata.iter();
-    let metadata = metadata.filter_map(|(key, values)| Some((key.clone(), values.first()?.clone()))).collect();
+    let metadata =
+        metadata.filter_map(|(key, values)| Some((key.clone(), values.first()?.clone()))).collect();
     unit.rules.machine_id.is_none().then_some(Remedy::AddMachine { metadata })
 }
 
@@ -292,7 +299,8 @@ fn try_out(machines: &[Machine], units: &[Unit], name: &str, remedy: &Remedy) ->
     }
     let after = place(&machines, &units);
     let runs = |unit: &&Unit| unit.current.is_some() && stopped.as_ref() != Some(&unit.name);
-    let harmed = units.iter().filter(runs).any(|unit| after.pending.contains_key(&unit.name) && unit.name != name);
+    let harmed =
+        units.iter().filter(runs).any(|unit| after.pending.contains_key(&unit.name) && unit.name != name);
     after.assigned.get(name).filter(|_| !harmed).cloned()
 }
 

@@ -51,7 +51,9 @@ impl Globals {
         let names: HashMap<&str, UnitAt> =
             globals.iter().map(|(at, entry)| (entry.unit.name.as_str(), *at)).collect();
         let mut followers: HashMap<UnitAt, Vec<UnitAt>> = HashMap::new();
-        for (at, entry) in wanted.filter(|(_, entry)| !names.is_empty() && entry.is_ordinary() && entry.has_links()) {
+        for (at, entry) in
+            wanted.filter(|(_, entry)| !names.is_empty() && entry.is_ordinary() && entry.has_links())
+        {
             for target in entry.unit.rules.machine_of.iter().filter_map(|name| names.get(name.as_str())) {
                 followers.entry(*target).or_default().push(at);
             }
@@ -142,9 +144,15 @@ impl Globals {
     }
 
     /// Globals that come to the machine or leave it if the unit comes there.
-    pub(crate) fn changes(&self, catalog: &Catalog<'_>, unit: UnitAt, machine: MachineAt) -> Vec<(UnitAt, bool)> {
+    pub(crate) fn changes(
+        &self,
+        catalog: &Catalog<'_>,
+        unit: UnitAt,
+        machine: MachineAt,
+    ) -> Vec<(UnitAt, bool)> {
         let after = self.who_is_present(catalog, machine, Some(unit));
-        let changed = self.globals.iter().zip(after).filter(|(global, now)| global.present.has(machine) != *now);
+        let changed =
+            self.globals.iter().zip(after).filter(|(global, now)| global.present.has(machine) != *now);
         changed.map(|(global, now)| (global.unit, now)).collect()
     }
 
@@ -181,7 +189,8 @@ impl Globals {
     ) -> Vec<(UnitAt, bool)> {
         let Some(relations) = self.related.get(&unit) else { return Vec::new() };
         for (at, relation) in relations {
-            if *relation == Relation::Conflicts && is_stronger(catalog, unit, self.globals[*at].unit, machine) {
+            if *relation == Relation::Conflicts && is_stronger(catalog, unit, self.globals[*at].unit, machine)
+            {
                 let count = self.globals[*at].in_the_way.entry(machine).or_default();
                 *count = if came { *count + 1 } else { count.saturating_sub(1) };
             }
@@ -190,7 +199,11 @@ impl Globals {
         let mut changed = Vec::new();
         for (global, now) in self.globals.iter_mut().zip(now) {
             if global.present.has(machine) != now {
-                if now { global.present.insert(machine) } else { global.present.remove(machine) }
+                if now {
+                    global.present.insert(machine)
+                } else {
+                    global.present.remove(machine)
+                }
                 changed.push((global.unit, now));
             }
         }

@@ -27,6 +27,7 @@ mod seat;
 mod sites;
 mod state;
 mod table;
+mod tabu;
 mod teams;
 mod why;
 

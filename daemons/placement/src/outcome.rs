@@ -1,7 +1,10 @@
 //! From a finished pass to the placement.
 
+use std::collections::HashMap;
+
 use crate::{
     Placement, Reason, Why,
+    chains::Kind,
     pass::Pass,
     table::{MachineAt, UnitAt},
 };
@@ -9,8 +12,12 @@ use crate::{
 pub(crate) fn of(pass: &Pass<'_>) -> Placement {
     let mut placement = Placement::default();
     // In the order of names, in which maps are built fastest.
-    let told: Vec<(&String, Told)> =
-        pass.catalog.by_name().filter_map(|unit| Some((&pass.entry(unit)?.unit.name, tell(pass, unit)?))).collect();
+    let mut known = Known::default();
+    let told: Vec<(&String, Told)> = pass
+        .catalog
+        .by_name()
+        .filter_map(|unit| Some((&pass.entry(unit)?.unit.name, tell(pass, unit, &mut known)?)))
+        .collect();
     let assigned = told.iter().filter_map(|(name, told)| Some(((*name).clone(), told.machine(pass)?)));
     placement.assigned = assigned.collect();
     for (name, told) in told {
@@ -25,8 +32,8 @@ pub(crate) fn of(pass: &Pass<'_>) -> Placement {
 }
 
 /// Writes down anew where a unit is.
-pub(crate) fn correct(pass: &Pass<'_>, unit: UnitAt, placement: &mut Placement) {
-    let (Some(entry), Some(told)) = (pass.entry(unit), tell(pass, unit)) else { return };
+pub(crate) fn correct(pass: &Pass<'_>, unit: UnitAt, known: &mut Known, placement: &mut Placement) {
+    let (Some(entry), Some(told)) = (pass.entry(unit), tell(pass, unit, known)) else { return };
     let name = &entry.unit.name;
     if let Some(machine) = told.machine(pass) {
         placement.assigned.insert(name.clone(), machine);
@@ -35,6 +42,25 @@ pub(crate) fn correct(pass: &Pass<'_>, unit: UnitAt, placement: &mut Placement) 
         Told::Placed(_, None) => {}
         Told::Placed(_, Some(why)) => drop(placement.why.insert(name.clone(), why)),
         Told::Pending(reasons) => drop(placement.pending.insert(name.clone(), reasons)),
+    }
+}
+
+/// Reasons of units that wait, by units that behave alike: hundreds of instances may wait for the same.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<Kind, (UnitAt, Vec<Reason>)>);
+
+impl Known {
+    fn reasons(&mut self, pass: &Pass<'_>, unit: UnitAt) -> Vec<Reason> {
+        let Some(kind) = pass.kind_of(unit) else { return pass.pending_reasons(unit) };
+        let rules = |unit: UnitAt| pass.entry(unit).map(|entry| &entry.unit.rules);
+        match self.0.get(&kind) {
+            Some((other, reasons)) if rules(*other) == rules(unit) => reasons.clone(),
+            _ => {
+                let reasons = pass.pending_reasons(unit);
+                self.0.insert(kind, (unit, reasons.clone()));
+                reasons
+            }
+        }
     }
 }
 
@@ -53,12 +79,12 @@ impl Told {
     }
 }
 
-fn tell(pass: &Pass<'_>, unit: UnitAt) -> Option<Told> {
+fn tell(pass: &Pass<'_>, unit: UnitAt, known: &mut Known) -> Option<Told> {
     let entry = pass.entry(unit).filter(|entry| entry.is_ordinary())?;
     Some(match pass.state.at[unit] {
         Some(machine) if entry.home == Some(machine) => Told::Placed(machine, None),
         Some(machine) => Told::Placed(machine, Some(pass.why(unit, machine))),
-        None => Told::Pending(pass.pending_reasons(unit)),
+        None => Told::Pending(known.reasons(pass, unit)),
     })
 }
 

@@ -171,7 +171,8 @@ impl<'c> Pass<'c> {
         let known = &self.teams.blocks[block];
         let here = |other: &BlockAt| self.machine_of(*other) == Some(machine);
         let apart = |other: &BlockAt| self.machine_of(*other).is_some_and(|at| at != machine);
-        if !known.needs.iter().all(here) || known.ties.iter().any(apart) || known.followers.iter().any(apart) {
+        if !known.needs.iter().all(here) || known.ties.iter().any(apart) || known.followers.iter().any(apart)
+        {
             return false;
         }
         let mut done = 0;

@@ -39,8 +39,34 @@ pub(crate) struct Patterns {
     patterns: Table<Option<Pattern>>,
     free: Vec<usize>,
     by_text: HashMap<String, usize>,
-    /// Those with wildcards, by the literal text before the first of them.
-    by_prefix: BTreeMap<usize, HashMap<String, Vec<usize>>>,
+    /// Those with wildcards, by the literal text before the first of them, or after the last if that is longer.
+    prefixes: Affixes,
+    suffixes: Affixes,
+}
+
+/// Patterns by a literal part, by its length.
+type Affixes = BTreeMap<usize, HashMap<String, Vec<usize>>>;
+
+/// What a name has to begin or to end with.
+#[derive(Debug, Clone, Copy)]
+enum Affix<'a> {
+    Prefix(&'a str),
+    Suffix(&'a str),
+}
+
+impl<'a> Affix<'a> {
+    fn of(glob: &'a str) -> Self {
+        let wild = ['*', '?', '[', ']', '\\'];
+        let prefix = glob.split(wild).next().unwrap_or_default();
+        let suffix = glob.rsplit(wild).next().unwrap_or_default();
+        if suffix.len() > prefix.len() { Self::Suffix(suffix) } else { Self::Prefix(prefix) }
+    }
+
+    const fn text(self) -> &'a str {
+        match self {
+            Self::Prefix(text) | Self::Suffix(text) => text,
+        }
+    }
 }
 
 impl Patterns {
@@ -78,8 +104,12 @@ impl Patterns {
     /// The patterns that a new unit's name matches, sorted.
     pub(crate) fn hits(&mut self, unit: UnitAt, name: &str) -> Vec<usize> {
         let mut hits: Vec<usize> = self.by_text.get(name).copied().into_iter().collect();
-        for (len, patterns) in &self.by_prefix {
+        for (len, patterns) in &self.prefixes {
             hits.extend(name.get(..*len).and_then(|prefix| patterns.get(prefix)).into_iter().flatten());
+        }
+        for (len, patterns) in &self.suffixes {
+            let suffix = name.len().checked_sub(*len).and_then(|from| name.get(from..));
+            hits.extend(suffix.and_then(|suffix| patterns.get(suffix)).into_iter().flatten());
         }
         hits.sort_unstable();
         hits.dedup();
@@ -109,17 +139,27 @@ impl Patterns {
             }
             if let Some(pattern) = self.patterns[*at].take() {
                 self.by_text.remove(pattern.glob.as_str());
-                let prefix = literal_prefix(pattern.glob.as_str());
-                if let Some(patterns) = self.by_prefix.get_mut(&prefix.len())
-                    && let Some(list) = patterns.get_mut(prefix)
+                let affix = Affix::of(pattern.glob.as_str());
+                if let Some(patterns) = self.affixes(affix).get_mut(&affix.text().len())
+                    && let Some(list) = patterns.get_mut(affix.text())
                 {
                     list.retain(|other| other != at);
+                    if list.is_empty() {
+                        patterns.remove(affix.text());
+                    }
                 }
                 gone.push(Gone { pattern: *at, members: pattern.members });
                 self.free.push(*at);
             }
         }
         gone
+    }
+
+    const fn affixes(&mut self, affix: Affix<'_>) -> &mut Affixes {
+        match affix {
+            Affix::Prefix(_) => &mut self.prefixes,
+            Affix::Suffix(_) => &mut self.suffixes,
+        }
     }
 
     fn add(
@@ -130,23 +170,26 @@ impl Patterns {
     ) -> usize {
         let at = self.free.pop().unwrap_or_else(|| self.patterns.push(None));
         let text = glob.as_str();
-        let prefix = literal_prefix(text);
-        let mut members = Vec::new();
-        if prefix.len() == text.len() {
+        let affix = Affix::of(text);
+        let mut members: Vec<UnitAt> = Vec::new();
+        if affix.text().len() == text.len() {
             members.extend(names.get(text));
         } else {
-            self.by_prefix.entry(prefix.len()).or_default().entry(prefix.to_owned()).or_default().push(at);
-            let range = names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).take_while(|(name, _)| name.starts_with(prefix));
+            let lists = self.affixes(affix).entry(affix.text().len()).or_default();
+            lists.entry(affix.text().to_owned()).or_default().push(at);
+            let from = match affix {
+                Affix::Prefix(prefix) => prefix,
+                Affix::Suffix(_) => "",
+            };
+            let range = names.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+            let range = range.take_while(|(name, _)| name.starts_with(from));
             members.extend(range.filter(|(name, _)| glob.matches(name)).map(|(_, unit)| *unit));
         }
-        members.iter().for_each(|member| found(*member, at));
+        for member in &members {
+            found(*member, at);
+        }
         self.by_text.insert(text.to_owned(), at);
         self.patterns[at] = Some(Pattern { glob: glob.clone(), members, declarers: Vec::new() });
         at
     }
-}
-
-/// The part of a glob that a name has to begin with.
-fn literal_prefix(glob: &str) -> &str {
-    glob.split(['*', '?', '[', '\\']).next().unwrap_or_default()
 }

@@ -64,7 +64,8 @@ impl Pass<'_> {
                     let Some((tight, machine)) = self.lightest(blocks, units, &entries, &among, roomy) else {
                         continue;
                     };
-                    let count = |value: &usize| family.map_or(0, |family| self.state.instances(family, *value));
+                    let count =
+                        |value: &usize| family.map_or(0, |family| self.state.instances(family, *value));
                     let counts = stratum.values.iter().map(count).collect();
                     let score = (tight, counts, self.state.load[machine] - stratum.bonus, machine);
                     if best.as_ref().is_none_or(|best| score < *best) {

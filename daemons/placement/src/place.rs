@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::{Choice, Machine, Unit, Why, catalog::Catalog, outcome, pass::Pass};
 
-/// Elementary steps of searching in one pass; some hundred milliseconds at most.
-pub(crate) const BUDGET: u64 = 20_000_000;
+/// Elementary steps of searching in one pass: one or two tenths of a second.
+pub(crate) const BUDGET: u64 = 8_000_000;
 
 /// One reason, as a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

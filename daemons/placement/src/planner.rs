@@ -105,7 +105,8 @@ impl Planner {
             self.placement = placement;
         } else {
             update(&pass, &self.at, &self.edited, &mut self.placement, &mut self.changed);
-            let globals: Vec<(UnitAt, Bits)> = pass.state.globals.all().map(|(at, on)| (at, on.clone())).collect();
+            let globals: Vec<(UnitAt, Bits)> =
+                pass.state.globals.all().map(|(at, on)| (at, on.clone())).collect();
             let quiet = self.edited.iter().all(|name| !self.placement.globals.contains_key(name));
             if globals != self.globals || !quiet || !self.placement.warnings.is_empty() {
                 update_globals(&pass, &mut self.placement, &mut self.changed);
@@ -142,10 +143,12 @@ fn update(
             doubtful.insert(entry.unit.name.clone());
         }
     }
+    let mut known = outcome::Known::default();
     for name in doubtful {
-        let old = (placement.assigned.remove(&name), placement.pending.remove(&name), placement.why.remove(&name));
+        let old =
+            (placement.assigned.remove(&name), placement.pending.remove(&name), placement.why.remove(&name));
         if let Some(unit) = pass.catalog.find(&name) {
-            outcome::correct(pass, unit, placement);
+            outcome::correct(pass, unit, &mut known, placement);
         }
         let new = (placement.assigned.get(&name), placement.pending.get(&name), placement.why.get(&name));
         if (old.0.as_ref(), old.1.as_ref(), old.2.as_ref()) != new {

@@ -36,10 +36,7 @@ impl Use {
     }
 
     const fn minus(self, other: Self) -> Self {
-        Self {
-            memory: self.memory.saturating_sub(other.memory),
-            cpu: self.cpu.saturating_sub(other.cpu),
-        }
+        Self { memory: self.memory.saturating_sub(other.memory), cpu: self.cpu.saturating_sub(other.cpu) }
     }
 
     fn fits(self, capacity: Capacity) -> bool {
@@ -99,9 +96,10 @@ impl Room {
         let memory = self.capacity.memory.map(|all| {
             u64::try_from(u128::from(all).saturating_sub(self.reserved.memory)).unwrap_or(u64::MAX)
         });
-        let cpu = self.capacity.cpu_millis.map(|all| {
-            u32::try_from(u128::from(all).saturating_sub(self.reserved.cpu)).unwrap_or(u32::MAX)
-        });
+        let cpu = self
+            .capacity
+            .cpu_millis
+            .map(|all| u32::try_from(u128::from(all).saturating_sub(self.reserved.cpu)).unwrap_or(u32::MAX));
         (memory, cpu)
     }
 }

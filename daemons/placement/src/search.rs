@@ -10,6 +10,7 @@ use crate::{
     csp::{Answer, Demand, Problem, Question, ask},
     pass::{Before, Pass, Tally},
     table::{MachineAt, Table, UnitAt},
+    tabu,
     teams::BlockAt,
 };
 
@@ -24,11 +25,11 @@ impl Pass<'_> {
                 continue;
             }
             match self.related_blocks(block) {
-                Some(related) => {
+                Ok(related) => {
                     self.search_component(&related);
                     done.extend(related);
                 }
-                None => drop(done.insert(block)),
+                Err(some) => done.extend(some),
             }
         }
     }
@@ -55,9 +56,11 @@ impl Pass<'_> {
         let mut component = self.component(related);
         self.bar_machines(&mut component);
         let now = self.positions(&component, &before);
-        let mut budget = std::mem::take(&mut self.budget);
-        let best = improve(self, &component, &now, &mut budget);
-        self.budget = budget;
+        // The others shall have their share.
+        let mut share = self.budget / 2;
+        self.budget -= share;
+        let best = improve(self, &component, &now, &mut share);
+        self.budget += share;
         if best == now {
             self.restore(&before);
             return;
@@ -123,35 +126,60 @@ fn improve(pass: &mut Pass<'_>, component: &Component, now: &Answers, budget: &m
     let problem = &component.problem;
     let mut company = Neighbours::new(pass, component);
     let worldly = company.worldly;
-    let mut best = now.clone();
     let possible = possible(problem);
-    let missing = |best: &Answers| (0..best.len()).any(|var| possible[var] && best[var].is_none());
-    let mut ask = |question: &Question| ask(problem, question, &mut company, budget);
-    if missing(&best) {
+    let missing = |answers: &Answers| {
+        (0..answers.len()).filter(|var| possible[*var] && answers[*var].is_none()).count()
+    };
+    let mut best = now.clone();
+    let free = problem.vars.iter().all(|var| var.needs.is_empty() && var.ties.is_empty());
+    if missing(&best) > 0 && free && !company.is_particular() {
+        let found = tabu::place_more(problem, &possible, &best, budget);
+        best = better(problem, best, found);
+    }
+    // No question may use up what the others need.
+    let mut ask = |question: &Question| {
+        let mut part = *budget / 3;
+        let before = part;
+        let answer = ask(problem, question, &mut company, &mut part);
+        *budget -= before - part;
+        answer
+    };
+    if missing(&best) > 0 {
         let all = Question {
             demands: possible.iter().map(|yes| if *yes { Demand::Must } else { Demand::Out }).collect(),
             drops: Tally::default(),
             moves: usize::MAX,
         };
-        match ask(&all) {
-            Answer::Found(answer) => best = answer,
-            Answer::Unknown => return best,
-            Answer::Impossible => {
-                let Some(most) = most(problem, &possible, &best, worldly, &mut ask) else { return best };
-                best = earliest(problem, &possible, most, &mut ask);
-            }
+        if let Answer::Found(answer) = ask(&all) {
+            best = answer;
+        } else {
+            let most = most(problem, &possible, &best, worldly, &mut ask);
+            best = most.map_or(best.clone(), |most| better(problem, best, most));
+            best = earliest(problem, &possible, best, &mut ask);
         }
     }
+    best = better(problem, now.clone(), best);
     fewest_moves(problem, best, now, &mut ask)
+}
+
+/// The one that places more of those that matter more; the first if they are equally good.
+fn better(problem: &Problem, one: Answers, other: Answers) -> Answers {
+    let worth = |answers: &Answers| {
+        let mut tally = Tally::default();
+        for (var, _) in problem.vars.iter().zip(answers.iter()).filter(|(_, machine)| machine.is_some()) {
+            add(&mut tally, &var.tally);
+        }
+        (tally, answers.iter().map(Option::is_some).collect::<Vec<_>>())
+    };
+    if worth(&other) > worth(&one) { other } else { one }
 }
 
 /// Blocks that suit some machine, and whose targets do.
 fn possible(problem: &Problem) -> Table<bool> {
     let mut possible: Table<bool> = problem.vars.iter().map(|var| !var.domain.is_empty()).collect();
     loop {
-        let hopeless = (0..possible.len()).find(|var| {
-            possible[*var] && problem.vars[*var].needs.iter().any(|need| !possible[*need])
-        });
+        let hopeless = (0..possible.len())
+            .find(|var| possible[*var] && problem.vars[*var].needs.iter().any(|need| !possible[*need]));
         match hopeless {
             Some(var) => possible[var] = false,
             None => return possible,
@@ -168,18 +196,27 @@ fn most(
     ask: &mut impl FnMut(&Question) -> Answer,
 ) -> Option<Answers> {
     let mut drops: Tally = [usize::MAX; 3];
-    let mut best = now.clone();
+    let mut best = None;
+    let mut exact = true;
     for tier in 0..drops.len() {
         // Where globals matter a unit of a later tier may be what keeps one off.
         let of_tier = |tally: &Tally| worldly || tally.iter().take(tier + 1).any(|units| *units > 0);
         let concerned = with_targets(problem, possible, of_tier);
-        let count = |answers: &Answers| -> usize {
-            let missing = (0..answers.len()).filter(|var| possible[*var] && answers[*var].is_none());
-            missing.filter_map(|var| problem.vars[var].tally.get(tier)).sum()
-        };
-        let limit: usize = problem.vars.iter().filter_map(|var| var.tally.get(tier)).sum();
+        let units = |var: usize| problem.vars[var].tally.get(tier).copied().unwrap_or(0);
+        let all: usize = (0..problem.vars.len()).map(units).sum();
+        // As many as now are possible anyway, as long as nothing was gained in a former tier.
+        let missing: usize =
+            (0..now.len()).filter(|var| possible[*var] && now[*var].is_none()).map(units).sum();
         let mut found = None;
-        for allowed in 0..=limit {
+        for allowed in 0..=all {
+            if exact && tier + 1 == drops.len() && allowed == missing {
+                // The former tiers gained nothing, or there would have been no need to ask as much here.
+                let same = best.as_ref().is_none_or(|best: &Answers| gains_nothing(problem, now, best, tier));
+                if same {
+                    found = Some((allowed, now.clone()));
+                    break;
+                }
+            }
             let mut question = Question { demands: concerned.clone(), drops, moves: usize::MAX };
             if let Some(drop) = question.drops.get_mut(tier) {
                 *drop = allowed;
@@ -190,17 +227,25 @@ fn most(
                     break;
                 }
                 Answer::Impossible => {}
-                Answer::Unknown => return None,
+                Answer::Unknown => exact = false,
             }
         }
         let (allowed, answer) = found?;
-        debug_assert!(count(&answer) <= allowed);
-        best = answer;
+        best = Some(answer);
         if let Some(drop) = drops.get_mut(tier) {
             *drop = allowed;
         }
     }
-    Some(best)
+    best
+}
+
+/// Whether the one answer places as many units of the tiers before this one as the other.
+fn gains_nothing(problem: &Problem, now: &Answers, best: &Answers, tier: usize) -> bool {
+    let placed = |answers: &Answers, tier: usize| -> usize {
+        let vars = problem.vars.iter().zip(answers.iter()).filter(|(_, machine)| machine.is_some());
+        vars.filter_map(|(var, _)| var.tally.get(tier)).sum()
+    };
+    (0..tier).all(|tier| placed(now, tier) == placed(best, tier))
 }
 
 /// May for the blocks of this sort and whatever they need, Out for the rest.
@@ -269,7 +314,9 @@ fn fewest_moves(
 ) -> Answers {
     let demands: Table<Demand> =
         best.iter().map(|machine| if machine.is_some() { Demand::Must } else { Demand::Out }).collect();
-    let same = |one: &Answers, other: &Answers| one.iter().zip(other.iter()).all(|(one, other)| one.is_some() == other.is_some());
+    let same = |one: &Answers, other: &Answers| {
+        one.iter().zip(other.iter()).all(|(one, other)| one.is_some() == other.is_some())
+    };
     if same(&best, now) && moves(problem, now) <= moves(problem, &best) {
         best = now.clone();
     }

@@ -115,7 +115,9 @@ impl Pass<'_> {
         let mut odds: Vec<BTreeSet<usize>> = Vec::new();
         for (at, one) in members.iter().enumerate() {
             let others = members.iter().enumerate();
-            odds.push(others.filter(|(to, other)| *to != at && clash(one, other)).map(|(to, _)| to).collect());
+            odds.push(
+                others.filter(|(to, other)| *to != at && clash(one, other)).map(|(to, _)| to).collect(),
+            );
         }
         let mut leaving = BTreeSet::new();
         loop {
@@ -139,8 +141,12 @@ impl Pass<'_> {
     fn is_replaced(&self, members: &[Vec<UnitAt>], at: usize, odds: &BTreeSet<usize>) -> bool {
         let names = |unit: &UnitAt| self.entry(*unit).map(|entry| entry.unit.name.as_str());
         let mine: Vec<&str> = members.get(at).into_iter().flatten().filter_map(names).collect();
-        odds.iter().filter_map(|other| members.get(*other)).flatten().filter_map(|unit| self.entry(*unit)).any(
-            |other| other.unit.rules.replaces.iter().any(|glob| mine.iter().any(|name| glob.matches(name))),
-        )
+        odds.iter()
+            .filter_map(|other| members.get(*other))
+            .flatten()
+            .filter_map(|unit| self.entry(*unit))
+            .any(|other| {
+                other.unit.rules.replaces.iter().any(|glob| mine.iter().any(|name| glob.matches(name)))
+            })
     }
 }

@@ -169,7 +169,8 @@ impl Sites {
     fn list_values(&mut self) {
         let keys: BTreeSet<&String> = self.tastes.iter().flat_map(|(taste, _)| &taste.spread).collect();
         let of = |machine: &Machine| {
-            let value = |key: &&String| self.values.get(&((*key).clone(), machine.metadata.get(*key).cloned()));
+            let value =
+                |key: &&String| self.values.get(&((*key).clone(), machine.metadata.get(*key).cloned()));
             keys.iter().filter_map(value).copied().collect()
         };
         self.spread_values = self.machines.iter().map(of).collect();

@@ -8,7 +8,7 @@ pub(crate) type UnitAt = usize;
 pub(crate) type MachineAt = usize;
 
 /// A vector that is read by positions which its owner has handed out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Table<T>(pub(crate) Vec<T>);
 
 impl<T> Default for Table<T> {
@@ -51,14 +51,20 @@ impl<T> FromIterator<T> for Table<T> {
 impl<T> Index<usize> for Table<T> {
     type Output = T;
 
-    #[allow(clippy::indexing_slicing, reason = "positions are handed out by push and filled, and never by input")]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "positions are handed out by push and filled, and never by input"
+    )]
     fn index(&self, at: usize) -> &T {
         &self.0[at]
     }
 }
 
 impl<T> IndexMut<usize> for Table<T> {
-    #[allow(clippy::indexing_slicing, reason = "positions are handed out by push and filled, and never by input")]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "positions are handed out by push and filled, and never by input"
+    )]
     fn index_mut(&mut self, at: usize) -> &mut T {
         &mut self.0[at]
     }

@@ -51,7 +51,6 @@ impl Team {
     pub(crate) fn blocks(&self) -> impl Iterator<Item = BlockAt> + Clone + '_ {
         std::iter::once(self.first).chain(self.others.iter().copied())
     }
-
 }
 
 /// All wanted units that are not global, in teams.
@@ -123,13 +122,16 @@ impl Teams {
             Some((at, catalog.entry(at)?))
         };
         for unit in catalog.ranked() {
-            let Some(entry) = catalog.entry(*unit).filter(|entry| entry.is_ordinary() && entry.has_links()) else {
+            let Some(entry) = catalog.entry(*unit).filter(|entry| entry.is_ordinary() && entry.has_links())
+            else {
                 continue;
             };
             let mut link = Link { unit: *unit, needs: Vec::new(), ties: Vec::new() };
             for name in &entry.unit.rules.machine_of {
                 match find(name) {
-                    Some((target, other)) if other.is_ordinary() && target != *unit => link.needs.push(target),
+                    Some((target, other)) if other.is_ordinary() && target != *unit => {
+                        link.needs.push(target)
+                    }
                     Some((target, other)) if other.unit.wanted && target != *unit => {}
                     _ => self.waiting[*unit] = true,
                 }

@@ -109,7 +109,8 @@ fn a_follower_goes_where_its_target_is_and_moves_after_it() {
 #[test]
 fn a_follower_waits_for_a_target_that_is_nowhere() {
     let two = machines(&["A", "B"]);
-    let reason = |units: &[Unit], expected: &str| expect(&two, units, expected).reasons("f.service")[0].to_string();
+    let reason =
+        |units: &[Unit], expected: &str| expect(&two, units, expected).reasons("f.service")[0].to_string();
     let follower = unit("f.service").of("t.service");
     assert_eq!(reason(std::slice::from_ref(&follower), "f=-"), "MachineOf=t.service: there is no such unit");
     let inactive = [follower.clone(), unit("t.service").unwanted()];
@@ -190,9 +191,17 @@ fn a_global_is_everywhere_except_where_older_rights_are() {
     expect(&machines, &[conflicting.clone(), user.clone()], "g=A+B, u=-");
     expect(&machines, &[conflicting.unwanted(), user.clone()], "g=-, u=A");
     // A follower of a global goes where the global runs.
-    expect(&machines, &[unit("f.service").of("g.service"), global.clone(), unit("x.service").at("A")], "f=B, g=A+B, x=A");
+    expect(
+        &machines,
+        &[unit("f.service").of("g.service"), global.clone(), unit("x.service").at("A")],
+        "f=B, g=A+B, x=A",
+    );
     // Globals count towards the load.
-    expect(&machines, &[global, unit("a.service"), unit("b.service"), unit("c.service")], "g=A+B, a=C, b=A, c=B");
+    expect(
+        &machines,
+        &[global, unit("a.service"), unit("b.service"), unit("c.service")],
+        "g=A+B, a=C, b=A, c=B",
+    );
     let nowhere = place(&machines, &[unit("g.service").global().metadata("zone", &["y"])]);
     assert!(nowhere.pending.is_empty() && nowhere.warnings.contains_key("g.service"));
 }
@@ -272,7 +281,8 @@ fn room_is_a_wish_unless_it_is_required() {
 
 #[test]
 fn instances_are_spread_over_the_values_of_a_key() {
-    let zones = [("A", "x"), ("B", "x"), ("C", "x"), ("D", "y")].map(|(id, zone)| machine(id, &[("zone", zone)]));
+    let zones =
+        [("A", "x"), ("B", "x"), ("C", "x"), ("D", "y")].map(|(id, zone)| machine(id, &[("zone", zone)]));
     let instance = |number: usize| {
         let mut unit = unit(&format!("web@{number}.service"));
         unit.rules.spread = vec!["zone".to_owned()];
@@ -290,7 +300,8 @@ fn preferred_metadata_outweighs_load_up_to_its_weight() {
         unit.rules.prefer = vec![Preference { key: "disk".to_owned(), value: "ssd".to_owned(), weight }];
         unit
     };
-    let units = [prefers("a.service", 2), prefers("b.service", 2), prefers("c.service", 2), prefers("d.service", 2)];
+    let units =
+        [prefers("a.service", 2), prefers("b.service", 2), prefers("c.service", 2), prefers("d.service", 2)];
     expect(&machines, &units, "a=B, b=B, c=A, d=B");
     expect(&machines, &[unit("x.service").at("A"), prefers("a.service", -2)], "x=A, a=A");
 }

@@ -6,7 +6,8 @@ use crate::build::{With, machine, machines, unit};
 
 #[test]
 fn every_machine_has_the_options_that_exclude_it() {
-    let mut machines = vec![machine("A", &[("zone", "x")]), machine("B", &[("zone", "y")]), machine("C", &[])];
+    let mut machines =
+        vec![machine("A", &[("zone", "x")]), machine("B", &[("zone", "y")]), machine("C", &[])];
     machines.push(machine("D", &[("zone", "x")]));
     machines[3].accepts = Accepts::Present;
     let units = [
@@ -58,7 +59,11 @@ fn remedies_are_tried_out() {
     let added = Remedy::AddMachine { metadata: [("zone".to_owned(), "x".to_owned())].into() };
     assert!(remedies.contains(&added));
     // Two reasons on each machine: no single option helps, another machine does.
-    let units = [unit("b.service").pinned("A"), unit("c.service").pinned("B"), asks.conflicts(&["b.service", "c.service"])];
+    let units = [
+        unit("b.service").pinned("A"),
+        unit("c.service").pinned("B"),
+        asks.conflicts(&["b.service", "c.service"]),
+    ];
     assert_eq!(explain(&two, &units, "a.service").remedies, [added]);
 }
 

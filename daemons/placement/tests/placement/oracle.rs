@@ -35,11 +35,14 @@ pub struct Oracle<'a> {
 impl Oracle<'_> {
     fn site(&self, unit: &Unit, machine: &Machine) -> bool {
         let id = unit.rules.machine_id.as_ref().is_none_or(|id| {
-            *id == machine.id || (id.len() == 8 && machine.id.len() > 8 && machine.id.starts_with(id.as_str()))
+            *id == machine.id
+                || (id.len() == 8 && machine.id.len() > 8 && machine.id.starts_with(id.as_str()))
         });
-        let metadata = unit.rules.metadata.iter().all(|(key, values)| {
-            machine.metadata.get(key).is_some_and(|value| values.contains(value))
-        });
+        let metadata = unit
+            .rules
+            .metadata
+            .iter()
+            .all(|(key, values)| machine.metadata.get(key).is_some_and(|value| values.contains(value)));
         id && metadata
     }
 
@@ -129,7 +132,8 @@ impl Oracle<'_> {
         };
         let counts = |unit: &&Unit| unit.rules.require_capacity || self.is_current(unit, machine);
         let mut sum: u64 = here.iter().filter(counts).filter_map(memory).sum();
-        sum += self.globals(at, machine).iter().filter_map(|global| memory(&self.units[*global])).sum::<u64>();
+        sum +=
+            self.globals(at, machine).iter().filter_map(|global| memory(&self.units[*global])).sum::<u64>();
         let full = self.machines[machine].capacity.memory.is_some_and(|all| sum > all);
         (full && here.iter().any(fresh)).then(|| format!("{} is overfull", self.machines[machine].id))
     }

@@ -28,8 +28,17 @@ struct UnitSeed {
 
 const NAMES: [&str; 7] =
     ["a@1.service", "a@2.service", "b@1.service", "b@2.service", "c.service", "d.service", "e.service"];
-const GLOBS: [&str; 9] =
-    ["a@*.service", "b@*.service", "*@1.service", "*@2.service", "c.service", "d.service", "e.service", "a@1.service", "*"];
+const GLOBS: [&str; 9] = [
+    "a@*.service",
+    "b@*.service",
+    "*@1.service",
+    "*@2.service",
+    "c.service",
+    "d.service",
+    "e.service",
+    "a@1.service",
+    "*",
+];
 
 fn unit_seed() -> impl Strategy<Value = UnitSeed> {
     (
@@ -103,7 +112,7 @@ fn build(seed: &Seed) -> (Vec<Machine>, Vec<Unit>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn hard_rules_hold_and_as_many_as_possible_are_placed(seed in seed()) {
@@ -196,7 +205,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 2, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_planner_agrees_with_place_after_every_edit(
