@@ -121,6 +121,17 @@ pub(super) async fn drain(session: &mut Session<'_>, arguments: &DrainArguments)
         }
         let there: Vec<UnitName> =
             left.iter().flat_map(|machine| units_on(follow.picture(), machine)).collect();
+        let others: BTreeSet<UnitName> =
+            moving.iter().filter(|unit| !there.contains(unit)).cloned().collect();
+        let is_stuck = !there.is_empty()
+            && arrived(follow.picture(), &others).is_some()
+            && pending(follow.picture(), &there).len() == there.len();
+        if is_stuck {
+            reasons.tell(follow.picture(), &there, session.console);
+            let names: Vec<_> = there.iter().map(ToString::to_string).collect();
+            session.console.note(format_args!("Fits nowhere else, and is still there: {}", names.join(" ")));
+            return Ok(Outcome::Pending);
+        }
         let now = Instant::now();
         let is_over = deadline.is_some_and(|deadline| now >= deadline);
         if is_over || now >= ask_at {
@@ -172,10 +183,15 @@ fn arrived(picture: &Picture, units: &BTreeSet<UnitName>) -> Option<Vec<UnitName
     if homeless.is_empty() {
         return Some(homeless);
     }
+    (pending(picture, &homeless).len() == homeless.len()).then_some(homeless)
+}
+
+/// Those of the units that fit no machine.
+fn pending(picture: &Picture, units: &[UnitName]) -> Vec<UnitName> {
     let answer = Question::of_picture(picture, now()).answer();
     let pending = answer.units.iter().filter(|unit| unit.is_pending()).map(|unit| unit.name.as_str());
     let pending: BTreeSet<&str> = pending.collect();
-    homeless.iter().all(|unit| pending.contains(unit.as_str())).then_some(homeless)
+    units.iter().filter(|unit| pending.contains(unit.as_str())).cloned().collect()
 }
 
 pub(super) async fn resume(session: &mut Session<'_>, waiting: Waiting) -> Result<Outcome> {

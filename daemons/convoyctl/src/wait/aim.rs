@@ -44,8 +44,8 @@ pub struct Wanted {
     pub global: bool,
     /// An instance of an app was announced for it before.
     pub announced: bool,
-    /// The runs before, by machine: an old failure is not a new one.
-    pub before: BTreeMap<MachineId, (String, u64)>,
+    /// The runs before, by machine (systemd's InvocationID): an old failure is not a new one.
+    pub before: BTreeMap<MachineId, String>,
 }
 
 /// How far it is.
@@ -75,9 +75,7 @@ impl Wanted {
             aim,
             global: picture.is_global(name),
             announced: instance(picture, name).is_some(),
-            before: runs
-                .map(|(id, state)| (id.clone(), (state.invocation_id.clone(), state.since)))
-                .collect(),
+            before: runs.map(|(id, state)| (id.clone(), state.invocation_id.clone())).collect(),
         }
     }
 
@@ -105,8 +103,12 @@ impl Wanted {
             let desired = unit.record.desired.as_str();
             return Verdict::Failed(format!("{}: somebody wants it {desired} meanwhile", self.name));
         }
-        let mut places = picture.scheduled(&self.name).peekable();
-        if places.peek().is_none() {
+        // A global unit is not waited for on machines that are away.
+        let places: Vec<_> = picture
+            .scheduled(&self.name)
+            .filter(|(machine, _)| !self.global || picture.machines.contains_key(machine))
+            .collect();
+        if places.is_empty() {
             return Verdict::Unplaced;
         }
         let mut done = Vec::new();
@@ -129,21 +131,25 @@ impl Wanted {
     ) -> Verdict {
         let label = picture.label(machine, false);
         let Some(state) = picture.state(&self.name, machine) else {
-            return waiting(format!("{label} is loading it"), None);
+            let away = !picture.machines.contains_key(machine);
+            let what = if away { "is away" } else { "is loading it" };
+            return waiting(format!("{label} {what}"), None);
         };
         let trouble = state.error.as_ref().map(|error| format!("{} on {label}: {error}", self.name));
-        if state.hash != unit.hash || state.restarts < unit.record.restarts || entry.hash != unit.hash {
-            return waiting(format!("{label} has the former one: {}", words(state)), trouble);
-        }
         let there = Verdict::Done(String::new());
         if self.aim == Aim::Loaded {
             return there;
         }
-        let before = self.before.get(machine);
-        let is_new_run =
-            before.is_none_or(|(run, since)| *run != state.invocation_id || *since != state.since);
+        if state.hash != unit.hash || state.restarts < unit.record.restarts || entry.hash != unit.hash {
+            return waiting(format!("{label} has the former one: {}", words(state)), trouble);
+        }
+        // Between the end of one run and the begin of the next the states are those of the old one.
+        let is_new_run = self.before.get(machine).is_none_or(|run| *run != state.invocation_id);
+        let has_to_be_new = matches!(self.aim, Aim::Healthy { .. }) && !state.invocation_id.is_empty();
         match state.active.as_str() {
-            "active" | "reloading" | "refreshing" => self.healthy(picture, &label).unwrap_or(there),
+            "active" | "reloading" | "refreshing" if is_new_run || !has_to_be_new => {
+                self.healthy(picture, &label).unwrap_or(there)
+            }
             "failed" if is_new_run => Verdict::Failed(format!(
                 "{} failed on {label} ({}); `convoyctl status {0}` and `convoyctl journal {0}` say more",
                 self.name, state.sub
@@ -241,4 +247,143 @@ pub(super) fn is_well(picture: &Picture, unit: &UnitName) -> bool {
         && places
             .all(|(machine, _)| picture.state(unit, machine).is_some_and(|state| state.active == "active"))
         && instance(picture, unit).is_none_or(|(state, _)| state == convoy_keys::InstanceState::Passing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::tests::{picture, unit};
+
+    const NAME: &str = "app@1.service";
+
+    /// A cluster with the unit: its record, where it is scheduled, what `m1` says of it, what its registrar says.
+    struct Scene {
+        desired: &'static str,
+        restarts: u64,
+        scheduled: bool,
+        state: Option<(&'static str, &'static str, u64)>,
+        announced: Option<&'static str>,
+    }
+
+    const RUNS: Scene = Scene {
+        desired: "launched",
+        restarts: 0,
+        scheduled: true,
+        state: Some(("active", "run-1", 0)),
+        announced: None,
+    };
+
+    impl Scene {
+        fn picture(&self) -> Picture {
+            let hash = convoy_unit_files::hash("text");
+            let mut entries = vec![(
+                format!("/convoy/units/{NAME}"),
+                format!(r#"{{"text":"text","desired":"{}","restarts":{}}}"#, self.desired, self.restarts),
+            )];
+            entries.push(("/convoy/machines/m1".into(), r#"{"name":"one"}"#.into()));
+            if self.scheduled {
+                entries.push((
+                    format!("/convoy/schedule/m1/{NAME}"),
+                    format!(r#"{{"hash":"{hash}","desired":"{}"}}"#, self.desired),
+                ));
+            }
+            if let Some((active, run, restarts)) = self.state {
+                entries.push((
+                    format!("/convoy/states/m1/{NAME}"),
+                    format!(
+                        r#"{{"load":"loaded","active":"{active}","sub":"sub","hash":"{hash}","restarts":{restarts},"invocation_id":"{run}"}}"#
+                    ),
+                ));
+            }
+            if let Some(state) = self.announced {
+                entries.push((
+                    "/convoy/instances/app/1".into(),
+                    format!(r#"{{"state":"{state}","machine_id":"m1","unit":"{NAME}","since":1}}"#),
+                ));
+            }
+            let entries: Vec<_> = entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            picture(&entries)
+        }
+
+        fn look(&self, before: &Scene, aim: Aim) -> &'static str {
+            match Wanted::new(&before.picture(), &unit(NAME), aim).look(&self.picture()) {
+                Verdict::Done(_) => "done",
+                Verdict::Failed(_) => "failed",
+                Verdict::Waiting { .. } => "waiting",
+                Verdict::Unplaced => "unplaced",
+            }
+        }
+    }
+
+    #[test]
+    fn a_start_is_over_when_the_unit_is_active_or_failed_anew_or_is_through() {
+        let aim = Aim::Launched { word: "launched" };
+        let nothing = Scene { state: None, scheduled: false, ..RUNS };
+        let failed = Scene { state: Some(("failed", "run-1", 0)), ..RUNS };
+        for (before, now, verdict) in [
+            (&nothing, Scene { ..RUNS }, "done"),
+            (&nothing, Scene { state: None, ..RUNS }, "waiting"),
+            (&nothing, Scene { state: None, scheduled: false, ..RUNS }, "unplaced"),
+            (&nothing, Scene { desired: "loaded", ..RUNS }, "failed"),
+            (&nothing, Scene { state: Some(("activating", "run-1", 0)), ..RUNS }, "waiting"),
+            (&nothing, Scene { state: Some(("failed", "run-1", 0)), ..RUNS }, "failed"),
+            (&nothing, Scene { state: Some(("inactive", "run-1", 0)), ..RUNS }, "done"),
+            (&nothing, Scene { state: Some(("inactive", "", 0)), ..RUNS }, "waiting"),
+            (&failed, Scene { state: Some(("failed", "run-1", 0)), ..RUNS }, "waiting"),
+            (&failed, Scene { state: Some(("failed", "run-2", 0)), ..RUNS }, "failed"),
+            (&RUNS, RUNS, "done"),
+        ] {
+            assert_eq!(now.look(before, aim), verdict, "{:?} {:?}", now.state, now.desired);
+        }
+    }
+
+    #[test]
+    fn a_restart_is_over_when_another_run_is_active_and_announced_again() {
+        // Everything in the pictures was written at a revision of 1 to 5.
+        let healthy = |since| Aim::Healthy { word: "restarted", since: Revision::new(since) };
+        let before = Scene { announced: Some("passing"), ..RUNS };
+        let now = |state, announced| Scene { restarts: 1, state: Some(state), announced, ..RUNS };
+        for (scene, since, verdict) in [
+            (now(("active", "run-1", 0), Some("passing")), 1, "waiting"),
+            (now(("active", "run-1", 1), Some("passing")), 1, "waiting"),
+            (now(("failed", "run-1", 1), None), 1, "waiting"),
+            (now(("inactive", "run-1", 1), None), 1, "waiting"),
+            (now(("active", "run-2", 1), None), 1, "waiting"),
+            (now(("active", "run-2", 1), Some("starting")), 1, "waiting"),
+            (now(("active", "run-2", 1), Some("passing")), 1, "done"),
+            (now(("active", "run-2", 1), Some("passing")), 9, "waiting"),
+            (now(("failed", "run-2", 1), None), 1, "failed"),
+        ] {
+            assert_eq!(
+                scene.look(&before, healthy(since)),
+                verdict,
+                "{:?} {:?}",
+                scene.state,
+                scene.announced
+            );
+        }
+        // An app without a registrar has nothing to announce.
+        assert_eq!(now(("active", "run-2", 1), None).look(&RUNS, healthy(1)), "done");
+    }
+
+    #[test]
+    fn the_way_back_is_over_when_nothing_is_left() {
+        let loaded = Scene { desired: "loaded", ..RUNS };
+        let pending = Scene { scheduled: false, state: None, ..RUNS };
+        for (scene, aim, verdict) in [
+            (Scene { state: Some(("active", "run-1", 0)), ..loaded }, Aim::Stopped, "waiting"),
+            (Scene { state: Some(("deactivating", "run-1", 0)), ..loaded }, Aim::Stopped, "waiting"),
+            (Scene { state: Some(("inactive", "run-1", 0)), ..loaded }, Aim::Stopped, "done"),
+            (Scene { state: Some(("failed", "run-1", 0)), ..loaded }, Aim::Stopped, "done"),
+            (Scene { state: Some(("inactive", "run-1", 0)), ..RUNS }, Aim::Stopped, "waiting"),
+            (Scene { ..pending }, Aim::Stopped, "done"),
+            (Scene { ..pending }, Aim::Unloaded, "done"),
+            (Scene { scheduled: false, ..RUNS }, Aim::Destroyed, "waiting"),
+            (Scene { state: None, ..RUNS }, Aim::Destroyed, "waiting"),
+            (Scene { state: Some(("inactive", "", 0)), ..loaded }, Aim::Loaded, "done"),
+            (Scene { state: Some(("inactive", "", 0)), restarts: 3, ..loaded }, Aim::Loaded, "done"),
+        ] {
+            assert_eq!(scene.look(&RUNS, aim), verdict, "{aim:?} {:?}", scene.state);
+        }
+    }
 }
