@@ -35,6 +35,8 @@ pub(crate) struct Freeze {
     pub(crate) until: Duration,
     pub(crate) until_unix: u64,
     pub(crate) absent: BTreeSet<MachineId>,
+    /// Too few are absent by now; the last of the others came back then.
+    pub(crate) eases: Option<Duration>,
 }
 
 /// Where a unit is going that is on no machine meanwhile.

@@ -188,10 +188,13 @@ fn freeze(
     }
     let known = absent.len() + memory.machines.values().filter(|known| known.vanished.is_none()).count();
     let many = absent.len() >= 2 && share(absent.len(), known) >= policy.freeze_share;
+    ease(memory, &absent, many, now);
+    let eased = |freeze: &Freeze| freeze.eases.is_some_and(|since| now.monotonic >= since + window);
     let end = match &memory.freeze {
         Some(_) if world.resume.is_some() => Some("an operator said that the absent machines are lost"),
         Some(freeze) if now.monotonic >= freeze.until => Some("the machines did not return in time"),
-        Some(_) if !many => Some("machines returned"),
+        Some(_) if absent.is_empty() => Some("the machines returned"),
+        Some(freeze) if eased(freeze) => Some("most of the machines returned"),
         _ => None,
     };
     if let Some(modified) = world.resume {
@@ -201,7 +204,7 @@ fn freeze(
         memory.freeze = None;
         memory.written_off.extend(absent.iter().cloned());
         census.events.push(Event::FreezeEnds { reason });
-    } else if many {
+    } else if many || memory.freeze.is_some() {
         let freeze = memory.freeze.get_or_insert_with(|| {
             let absent: Vec<_> = absent.iter().cloned().collect();
             census.events.push(Event::FreezeBegins { absent, known, lasts: policy.freeze_for });
@@ -210,13 +213,28 @@ fn freeze(
                 until: now.monotonic + policy.freeze_for,
                 until_unix: now.unix.saturating_add(policy.freeze_for.as_secs()),
                 absent: BTreeSet::new(),
+                eases: None,
             }
         });
         freeze.absent.clone_from(&absent);
         alarm.at(freeze.until);
+        if let Some(since) = freeze.eases {
+            alarm.at(since + window);
+        }
     }
     suspense(world, policy, memory, now, alarm, &absent, known);
     tell(memory, census);
+}
+
+/// Machines that were cut off together also return one after another: when only few are missing, those have as long as
+/// they had to vanish, from the last return on.
+fn ease(memory: &mut Memory, absent: &BTreeSet<MachineId>, many: bool, now: Now) {
+    let Some(freeze) = &mut memory.freeze else { return };
+    if many {
+        freeze.eases = None;
+    } else if freeze.eases.is_none() || freeze.absent != *absent {
+        freeze.eases = Some(now.monotonic);
+    }
 }
 
 /// Machines that are cut off together vanish one after another, as their leases end. When the first is gone, the leases

@@ -81,7 +81,17 @@ fn many_at_once_freeze_moves_and_new_units_are_placed_all_the_same() {
 #[test]
 fn a_freeze_ends_with_the_machines_return_with_time_or_with_a_word() {
     for (name, end) in [
-        ("one returns", (|model: &mut Model| model.machine("m1")) as fn(&mut Model)),
+        (
+            "one returns",
+            (|model: &mut Model| {
+                model.machine("m1");
+                model.settle();
+                model.advance(9 * SECOND);
+                model.settle();
+                assert_eq!(units_on(model, "m2"), 2, "the other one may be on the way");
+                model.advance(SECOND);
+            }) as fn(&mut Model),
+        ),
         ("time", |model: &mut Model| model.advance(600 * SECOND)),
         ("a word", |model: &mut Model| model.put(RESUME, b"")),
     ] {
@@ -98,6 +108,23 @@ fn a_freeze_ends_with_the_machines_return_with_time_or_with_a_word() {
         model.advance(SECOND);
         assert!(model.settle().is_empty(), "{name}: it does not begin again");
     }
+}
+
+#[test]
+fn when_all_are_back_nothing_has_moved() {
+    let mut model = fleet(&["m1", "m2", "m3", "m4"]);
+    model.lose("m1");
+    model.lose("m2");
+    model.settle();
+    model.advance(30 * SECOND);
+    model.machine("m1");
+    model.settle();
+    model.advance(5 * SECOND);
+    model.machine("m2");
+    let events = model.settle();
+    assert!(events.iter().any(|event| matches!(event, Event::FreezeEnds { .. })), "{events:?}");
+    assert!(["m1", "m2", "m3", "m4"].iter().all(|machine| units_on(&model, machine) == 2));
+    assert!(model.summary.frozen.is_empty() && !model.entries.contains_key(FREEZE));
 }
 
 #[test]
