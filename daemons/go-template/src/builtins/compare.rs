@@ -1,6 +1,6 @@
 //! `eq`, `lt` and what follows from them.
 
-use crate::print::shown;
+use crate::print::{shown, shown_as};
 use crate::value::{CallError, Value};
 
 const INCOMPATIBLE: &str = "incompatible types for comparison";
@@ -46,7 +46,7 @@ fn equals(left: &Value, right: &Value) -> Result<bool, CallError> {
         (left, right) if !same_kind(left, right) => {
             return Err(CallError::failed(format!(
                 "non-comparable types {}: {}, {}: {}",
-                shown(left),
+                shown_as(left, 's'),
                 left.type_name(),
                 right.type_name(),
                 shown(right)
@@ -63,7 +63,7 @@ fn identical(left: &Value, right: &Value) -> Result<bool, CallError> {
     let (Value::Record(left), Value::Record(right_record), true) = (left, right, comparable) else {
         return Err(CallError::failed(format!(
             "non-comparable type {}: {}",
-            shown(right),
+            shown_as(right, 's'),
             right.type_name()
         )));
     };

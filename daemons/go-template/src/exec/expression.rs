@@ -31,7 +31,7 @@ impl<'t> State<'t, '_> {
             let value = value.unwrap_or_else(Slot::none);
             for variable in &pipe.variables {
                 if pipe.assigns {
-                    state.assign(&variable.name, value.clone());
+                    state.assign(&variable.name, value.clone())?;
                 } else {
                     state.variables.push((&variable.name, value.clone()));
                 }

@@ -105,9 +105,14 @@ impl<'t> State<'t, '_> {
         self.variables.iter().rev().find(|(known, _)| *known == name).map(|(_, slot)| slot)
     }
 
-    fn assign(&mut self, name: &'t str, value: Slot) {
-        if let Some((_, slot)) = self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
-            *slot = value;
+    fn assign(&mut self, name: &str, value: Slot) -> Result<(), Fault> {
+        match self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
+            Some((_, slot)) => {
+                *slot = value;
+                Ok(())
+            }
+            // The parser lets an assignment pass for a declaration, as Go's does.
+            None => self.fail(format!("undefined variable: {name}")),
         }
     }
 }

@@ -140,7 +140,7 @@ impl<'t> State<'t, '_> {
             ran = Some(Flow::On);
             let step = self.budget.spend(1);
             self.within(step)?;
-            self.bind(&branch.pipe, index, &element);
+            self.bind(&branch.pipe, index, &element)?;
             let flow = self.walk(&element, &branch.body)?;
             self.variables.truncate(mark);
             if flow == Flow::Break {
@@ -151,16 +151,16 @@ impl<'t> State<'t, '_> {
     }
 
     /// Gives the loop variables their values. One variable is the element, the first of two the index.
-    fn bind(&mut self, pipe: &'t Pipe, index: Slot, element: &Slot) {
+    fn bind(&mut self, pipe: &Pipe, index: Slot, element: &Slot) -> Result<(), Fault> {
         let (for_index, for_element) = match pipe.variables.as_slice() {
-            [] => return,
+            [] => return Ok(()),
             [only] => (None, only),
             [first, second, ..] => (Some(first), second),
         };
         if let Some(variable) = for_index {
-            self.assign(&variable.name, index);
+            self.assign(&variable.name, index)?;
         }
-        self.assign(&for_element.name, element.clone());
+        self.assign(&for_element.name, element.clone())
     }
 
     fn invocation(&mut self, dot: &Slot, invocation: &'t Invocation) -> Result<(), Fault> {

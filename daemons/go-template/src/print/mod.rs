@@ -51,8 +51,13 @@ fn finish(printer: Printer, budget: &Budget) -> Result<Vec<u8>, CallError> {
 
 /// A value as messages show it.
 pub(crate) fn shown(value: &Value) -> String {
+    shown_as(value, 'v')
+}
+
+/// A value as messages show it that use another verb.
+pub(crate) fn shown_as(value: &Value, verb: char) -> String {
     const ENOUGH: usize = 4096;
     let mut printer = Printer::new(ENOUGH);
-    printer.nested(value, 'v');
+    printer.nested(value, verb);
     String::from_utf8_lossy(&printer.into_bytes().unwrap_or_default()).into_owned()
 }
