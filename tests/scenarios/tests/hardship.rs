@@ -18,7 +18,11 @@ const CLOCK: &str =
 fn main() -> ExitCode {
     run(
         options("hardship", 4, &[]),
-        |cluster| Ok(Stage { cluster }),
+        |cluster| {
+            let stage = Stage { cluster };
+            whole(&stage)?;
+            Ok(stage)
+        },
         &[
             Scenario { name: "sixty_units_start_at_once", prove: sixty },
             Scenario { name: "leaders_killed_during_submits_lose_and_double_nothing", prove: leaders },
@@ -67,6 +71,18 @@ fn invocations(stage: &Stage, beginning: &str) -> Result<BTreeMap<(String, u8), 
     Ok(runs)
 }
 
+/// All machines are in the store. What a scenario before left broken is mended first.
+fn whole(stage: &Stage) -> Result<()> {
+    for machine in stage.cluster.machines() {
+        machine.heal()?;
+    }
+    wait_until("all machines in the store", SOON, || {
+        let machines = stage.keys(1, "/convoy/machines/").map_err(|error| format!("{error:#}"))?;
+        if machines.len() == 4 { Ok(()) } else { Err(format!("{machines:?}")) }
+    })?;
+    Ok(())
+}
+
 fn sixty(stage: &Stage) -> Result<()> {
     let light = write(stage, "light@.service", LIGHT)?;
     stage.convoyctl(1, &["submit", &light])?;
@@ -112,6 +128,7 @@ fn leaders(stage: &Stage) -> Result<()> {
 
 /// Lets trouble pass and compares what ran before with what runs afterwards, while it lasts too.
 fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> {
+    whole(stage)?;
     let before = invocations(stage, "light@")?;
     let running = before.len();
     ensure!(running >= 60, "{running} units run");
@@ -266,6 +283,7 @@ fn frozen(stage: &Stage) -> Result<()> {
 
 /// Starts a clock with this policy, away from `m1`, and gives its unit and its machine.
 fn clock(stage: &Stage, name: &str, policy: &str) -> Result<(String, u8)> {
+    whole(stage)?;
     // Pinned away from the machine that the operator sits at; m4 and one more may have it.
     let text = format!("{CLOCK}\n[X-Convoy]\n{policy}\n");
     let path = write(stage, &format!("{name}.service"), &text)?;
