@@ -1,6 +1,6 @@
 //! Bad networks: a listener that never answers, and a proxy that can fall silent.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -11,6 +11,7 @@ use tokio::{
     },
     sync::watch,
     task::JoinHandle,
+    time::{Instant, sleep_until},
 };
 
 /// Accepts connections and never says a word.
@@ -56,6 +57,8 @@ impl Drop for BlackHole {
 enum Line {
     /// Passes bytes on.
     Open,
+    /// Passes them on after a while.
+    Slow(Duration),
     /// Keeps connections and passes nothing on.
     Stalled,
     /// Closes connections, and new ones at once.
@@ -99,6 +102,11 @@ impl Proxy {
         self.line.send_replace(Line::Cut);
     }
 
+    /// Passes everything on after a while, in each direction.
+    pub fn slow(&self, delay: Duration) {
+        self.line.send_replace(Line::Slow(delay));
+    }
+
     /// Passes everything on again.
     pub fn resume(&self) {
         self.line.send_replace(Line::Open);
@@ -130,16 +138,28 @@ async fn join(client: TcpStream, target: SocketAddr, state: watch::Receiver<Line
 /// Passes one direction on, until either end or the proxy itself closes.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<Line>) {
     let mut bytes = vec![0; 64 << 10];
+    let mut late: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     loop {
         let line = *state.borrow_and_update();
+        let due = late.front().map(|(due, _)| *due);
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
-            read = from.read(&mut bytes), if line == Line::Open => {
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                if let Some((_, bytes)) = late.pop_front()
+                    && to.write_all(&bytes).await.is_err()
+                {
+                    return;
+                }
+            }
+            read = from.read(&mut bytes), if matches!(line, Line::Open | Line::Slow(_)) => {
                 let Some(read) = read.ok().filter(|count| *count > 0).and_then(|count| bytes.get(..count)) else {
                     return;
                 };
-                if to.write_all(read).await.is_err() {
-                    return;
+                match line {
+                    Line::Slow(delay) => late.push_back((Instant::now() + delay, read.to_vec())),
+                    // What was read before comes first.
+                    _ if !late.is_empty() => late.push_back((Instant::now(), read.to_vec())),
+                    _ => if to.write_all(read).await.is_err() { return },
                 }
             }
         }

@@ -30,11 +30,12 @@ impl Schedule {
         schedule
     }
 
-    /// A keep-alive was answered: the next is due after a third of the time to live, give or take a tenth of that,
-    /// so that a thousand owners that started together don't beat together.
+    /// A keep-alive was answered: the next is due a third of the time to live after it was sent, give or take a tenth
+    /// of that, so that a thousand owners that started together don't beat together. A store that is slow to answer
+    /// does not delay the next one.
     pub(crate) fn answered(&mut self, sent: Instant, now: Instant, jitter: f64) {
         self.good = sent;
-        self.beat = now + (self.ttl / 3).mul_f64(1.0 + 0.1 * jitter.clamp(-1.0, 1.0));
+        self.beat = now.max(sent + (self.ttl / 3).mul_f64(1.0 + 0.1 * jitter.clamp(-1.0, 1.0)));
     }
 
     /// A keep-alive failed: the next try is due after `wait`.
@@ -87,7 +88,7 @@ mod tests {
         let sent = Instant::now();
         tokio::time::advance(2 * SECOND).await;
         schedule.answered(sent, Instant::now(), 0.0);
-        assert_eq!(schedule.beat(), start + 22 * SECOND, "a third after the answer");
+        assert_eq!(schedule.beat(), start + 20 * SECOND, "a third after the request");
         assert_eq!(schedule.deadline(), start + 37 * SECOND, "counted from the request, not from the answer");
     }
 

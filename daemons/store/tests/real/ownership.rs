@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use convoy_store::{ErrorKind, LeaseSettings, OwnershipStatus};
-use convoy_test_etcd::Etcd;
+use convoy_test_etcd::{Etcd, Proxy};
 
 use crate::support::{is_held, keys, lease_of, owner, stands, store, store_at, value_of, within};
 
@@ -200,7 +200,7 @@ async fn the_lease_is_kept_when_the_quorum_returns_in_time() {
 #[tokio::test]
 async fn an_owner_cut_off_for_longer_than_its_lease_knows_it_and_announces_anew() {
     let etcd = Etcd::start(3).await.unwrap();
-    let proxy = convoy_test_etcd::Proxy::start(etcd.member(0).address()).await.unwrap();
+    let proxy = Proxy::start(etcd.member(0).address()).await.unwrap();
     let store = store(&etcd);
     let owner = owner(&store_at(vec![proxy.endpoint()]), TTL.as_secs(), &[("/a", "1")]).await;
     let first = lease_of(&owner).await;
@@ -224,7 +224,7 @@ async fn an_owner_cut_off_for_longer_than_its_lease_knows_it_and_announces_anew(
 #[tokio::test]
 async fn after_a_loss_a_newer_owners_key_is_left_alone() {
     let etcd = Etcd::start(1).await.unwrap();
-    let proxy = convoy_test_etcd::Proxy::start(etcd.member(0).address()).await.unwrap();
+    let proxy = Proxy::start(etcd.member(0).address()).await.unwrap();
     let store = store(&etcd);
     let old = owner(&store_at(vec![proxy.endpoint()]), TTL.as_secs(), &[("/a", "old"), ("/b", "old")]).await;
     let first = lease_of(&old).await;
@@ -322,4 +322,27 @@ async fn the_owner_hears_when_its_last_answered_keep_alive_was_sent() {
         }
     };
     assert!(within("the store again", again).await.sent > last.sent);
+}
+
+#[tokio::test]
+async fn a_slow_store_does_not_cost_the_lease_however_much_there_is_to_write() {
+    let etcd = Etcd::start(1).await.unwrap();
+    let proxy = Proxy::start(etcd.member(0).address()).await.unwrap();
+    let owner = owner(&store_at(vec![proxy.endpoint()]), TTL.as_secs(), &[("/a", "0")]).await;
+    let lease = lease_of(&owner).await;
+    proxy.slow(Duration::from_millis(450));
+    let mut status = owner.status();
+    let end = Instant::now() + 5 * TTL;
+    let mut number = 0;
+    while Instant::now() < end {
+        number += 1;
+        owner.declare(keys(&[("/a", &number.to_string())]));
+        let _ = tokio::time::timeout(Duration::from_millis(300), status.changed()).await;
+        let now = status.borrow_and_update().clone();
+        assert!(!matches!(now, OwnershipStatus::Lost { .. } | OwnershipStatus::AtRisk { .. }), "{now:?}");
+    }
+    proxy.resume();
+    within("the last value", owner.applied()).await.unwrap();
+    assert_eq!(lease_of(&owner).await, lease);
+    assert_eq!(value_of(&store(&etcd), "/a").await, Some(number.to_string()));
 }

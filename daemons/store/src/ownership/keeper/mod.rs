@@ -50,7 +50,7 @@ pub(super) struct Keeper {
     wishes: watch::Receiver<Declared>,
     status: watch::Sender<OwnershipStatus>,
     applied: watch::Sender<Applied>,
-    answered: watch::Sender<Option<Answered>>,
+    heard: watch::Sender<Option<Answered>>,
     /// The lease's number, for whoever has to revoke it.
     shared: Arc<AtomicI64>,
 
@@ -79,7 +79,7 @@ impl Keeper {
         wishes: watch::Receiver<Declared>,
         status: watch::Sender<OwnershipStatus>,
         applied: watch::Sender<Applied>,
-        answered: watch::Sender<Option<Answered>>,
+        heard: watch::Sender<Option<Answered>>,
         shared: Arc<AtomicI64>,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Keeper {
             wishes,
             status,
             applied,
-            answered,
+            heard,
             shared,
             declared: Declared::default(),
             lease: None,
@@ -160,17 +160,60 @@ impl Keeper {
         !self.doubt && !self.standings.need_reading() && self.standings.plan(&self.declared.keys).is_empty()
     }
 
-    /// Carries a step out, but no longer than to the lease's deadline.
+    /// Carries a step out.
     async fn take(&mut self, step: Step) {
-        let now = Instant::now();
-        let deadline = self.lease.map(|lease| lease.schedule.deadline()).filter(|deadline| *deadline > now);
-        let result = match deadline {
-            None => self.perform(step).await,
-            Some(deadline) => match timeout_at(deadline, self.perform(step)).await {
-                Ok(result) => result,
-                Err(_) => Err(late(self.lease.map_or(0, |lease| lease.id))),
-            },
+        match (step, self.lease) {
+            (Step::Grant, _) => {
+                let granted = self.grant().await;
+                self.conclude(step, granted);
+            }
+            (Step::Rest(_), _) | (_, None) => {}
+            (Step::Beat, Some(lease)) => self.keep_alive(lease).await,
+            (step, Some(lease)) => self.work(step, lease.id).await,
+        }
+    }
+
+    /// Keeps the lease alive, or finds out that its time is over.
+    async fn keep_alive(&mut self, lease: Lease) {
+        let (now, deadline) = (Instant::now(), lease.schedule.deadline());
+        let kept = if deadline <= now {
+            self.beat(lease).await
+        } else {
+            match timeout_at(deadline, self.beat(lease)).await {
+                Ok(kept) => kept,
+                Err(_) => Err(late(lease.id)),
+            }
         };
+        self.conclude(Step::Beat, kept);
+    }
+
+    /// Waits for the answer to a request, and keeps the lease alive meanwhile: a slow store must not cost it.
+    async fn work(&mut self, step: Step, id: i64) {
+        let mut request = Box::pin(self.request(step, id));
+        loop {
+            let Some(lease) = self.lease.filter(|lease| lease.id == id) else { return };
+            let deadline = lease.schedule.deadline();
+            let until = if Instant::now() < deadline {
+                lease.schedule.beat().min(deadline)
+            } else {
+                lease.schedule.beat()
+            };
+            tokio::select! {
+                answer = &mut request => {
+                    let done = answer.map(|answer| self.answered(answer, id));
+                    return self.conclude(step, done);
+                }
+                () = sleep_until(until) => {
+                    if Instant::now() >= lease.schedule.beat() {
+                        self.keep_alive(lease).await;
+                    }
+                    self.report();
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self, step: Step, result: Result<(), StoreError>) {
         match result {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::LeaseLost => self.lose(&error),

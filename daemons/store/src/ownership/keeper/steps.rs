@@ -1,31 +1,35 @@
 //! The steps: what is asked of the store, and what its answers change.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use convoy_retry::Backoff;
 use tokio::time::Instant;
 
 use super::{Keeper, Lease, Step};
 use crate::{
-    ErrorKind, StoreError,
+    Entry, ErrorKind, Outcome, StoreError,
     call::Repeat,
     ownership::{Answered, OwnershipStatus, lease_name, schedule::Schedule, standing, standing::LIMITS},
 };
 
-impl Keeper {
-    pub(super) async fn perform(&mut self, step: Step) -> Result<(), StoreError> {
-        match (step, self.lease) {
-            (Step::Grant, _) => self.grant().await,
-            (Step::Beat, Some(lease)) => self.beat(lease).await,
-            (Step::Inspect, Some(lease)) => self.inspect(lease.id).await,
-            (Step::Survey, Some(lease)) => self.survey(lease.id).await,
-            (Step::Sync, Some(lease)) => self.sync(lease.id).await,
-            (Step::Rest(_), _) | (_, None) => Ok(()),
-        }
-    }
+/// The answer to a request.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The keys that hang on the lease.
+    Attached(BTreeSet<String>),
+    /// What the keys hold.
+    Found(BTreeMap<String, Entry>),
+    /// What became of a plan.
+    Synced(standing::Plan, Outcome),
+}
 
+impl Keeper {
     /// Asks for a lease under a number of our choice, so that asking again after a lost answer can't make two.
-    async fn grant(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn grant(&mut self) -> Result<(), StoreError> {
         let mut id = self.shared.load(Ordering::Acquire);
         if id == 0 {
             id = fastrand::i64(1..i64::MAX);
@@ -36,7 +40,7 @@ impl Keeper {
         let now = Instant::now();
         let mut schedule = Schedule::granted(grant.ttl, self.settings.margin, sent, now, jitter());
         if grant.fresh {
-            self.answered.send_replace(Some(Answered {
+            self.heard.send_replace(Some(Answered {
                 lease: id,
                 sent,
                 ttl: grant.ttl,
@@ -54,12 +58,12 @@ impl Keeper {
         Ok(())
     }
 
-    async fn beat(&mut self, mut lease: Lease) -> Result<(), StoreError> {
+    pub(super) async fn beat(&mut self, mut lease: Lease) -> Result<(), StoreError> {
         let sent = Instant::now();
         self.store.keep_alive(lease.id).await?;
         lease.schedule.answered(sent, Instant::now(), jitter());
         let (ttl, margin) = (lease.schedule.ttl(), lease.schedule.margin());
-        self.answered.send_replace(Some(Answered { lease: lease.id, sent, ttl, margin }));
+        self.heard.send_replace(Some(Answered { lease: lease.id, sent, ttl, margin }));
         self.lease = Some(lease);
         self.beats.reset();
         self.shaken = None;
@@ -67,51 +71,73 @@ impl Keeper {
         Ok(())
     }
 
-    /// A keep-alive doesn't tell that a key was deleted or taken over; the lease's list of keys does.
-    async fn inspect(&mut self, lease: i64) -> Result<(), StoreError> {
-        let attached = self.store.attached(lease).await?;
-        self.inspect = false;
-        self.doubt |= self.standings.differ(&attached);
-        Ok(())
+    /// The request of a step. It borrows nothing, so that the lease can be kept alive while it is under way.
+    pub(super) fn request(
+        &mut self,
+        step: Step,
+        lease: i64,
+    ) -> impl Future<Output = Result<Reply, StoreError>> + Send + 'static {
+        let store = self.store.clone();
+        let readings = if step == Step::Survey { self.standings.readings(LIMITS) } else { Vec::new() };
+        let plan = (step == Step::Sync).then(|| self.standings.plan(&self.declared.keys).first_part(LIMITS));
+        if let Some(plan) = &plan {
+            self.standings.begin(plan);
+        }
+        async move {
+            if let Some(plan) = plan {
+                // Made twice, the second fails its comparisons, and the reading that follows tells that the first
+                // was made.
+                let outcome = store.commit_as(plan.transaction(lease), Repeat::SameTwice).await?;
+                return Ok(Reply::Synced(plan, outcome));
+            }
+            if step == Step::Inspect {
+                return store.attached(lease).await.map(Reply::Attached);
+            }
+            let mut found = BTreeMap::new();
+            for reading in readings {
+                found.extend(standing::entries(store.commit(reading).await?));
+            }
+            Ok(Reply::Found(found))
+        }
     }
 
-    async fn survey(&mut self, lease: i64) -> Result<(), StoreError> {
-        let mut found = BTreeMap::new();
-        for reading in self.standings.readings(LIMITS) {
-            found.extend(standing::entries(self.store.commit(reading).await?));
+    /// Takes in the answer to a request.
+    pub(super) fn answered(&mut self, reply: Reply, lease: i64) {
+        match reply {
+            // A keep-alive doesn't tell that a key was deleted or taken over; the lease's list of keys does.
+            Reply::Attached(attached) => {
+                self.inspect = false;
+                self.doubt |= self.standings.differ(&attached);
+            }
+            Reply::Found(found) => {
+                let taken = self.standings.survey(&found, lease);
+                self.doubt = false;
+                for taken in taken {
+                    tracing::warn!(
+                        key = taken.key,
+                        holder = lease_name(taken.lease),
+                        "Let go a key that another owner announced after us."
+                    );
+                }
+            }
+            Reply::Synced(_, outcome) if !outcome.succeeded => {
+                self.doubt = true;
+                self.retry_at = Instant::now() + self.tries.next();
+            }
+            Reply::Synced(plan, outcome) => {
+                self.revision = outcome.revision;
+                let displaced = self.standings.done(plan, outcome.revision);
+                if let Some(first) = displaced.first() {
+                    tracing::info!(
+                        key = first.key,
+                        holder = lease_name(first.lease),
+                        keys = displaced.len(),
+                        "Took over what was announced before."
+                    );
+                }
+                self.written();
+            }
         }
-        let taken = self.standings.survey(&found, lease);
-        self.doubt = false;
-        for taken in taken {
-            tracing::warn!(
-                key = taken.key,
-                holder = lease_name(taken.lease),
-                "Let go a key that another owner announced after us."
-            );
-        }
-        Ok(())
-    }
-
-    async fn sync(&mut self, lease: i64) -> Result<(), StoreError> {
-        let plan = self.standings.plan(&self.declared.keys).first_part(LIMITS);
-        self.standings.begin(&plan);
-        // Made twice, the second fails its comparisons, and the reading that follows tells that the first was made.
-        let outcome = self.store.commit_as(plan.transaction(lease), Repeat::SameTwice).await?;
-        if !outcome.succeeded {
-            self.doubt = true;
-            self.retry_at = Instant::now() + self.tries.next();
-            return Ok(());
-        }
-        self.revision = outcome.revision;
-        for displaced in self.standings.done(plan, outcome.revision) {
-            tracing::info!(
-                key = displaced.key,
-                holder = lease_name(displaced.lease),
-                "Took over a key that was announced before."
-            );
-        }
-        self.written();
-        Ok(())
     }
 
     fn written(&mut self) {
@@ -149,7 +175,7 @@ impl Keeper {
         let Some(lease) = self.lease.take() else { return };
         tracing::warn!(lease = lease_name(lease.id), error = %error, "Lost a lease; asking for a new one.");
         self.standings.lose(lease.id);
-        self.answered.send_replace(None);
+        self.heard.send_replace(None);
         self.shared.store(0, Ordering::Release);
         self.shaken = Some(error.to_string());
         self.doubt = false;
