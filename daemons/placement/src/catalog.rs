@@ -37,6 +37,7 @@ impl Deref for Held<'_> {
 
 /// One unit, with what its rules come to.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is asked for thousands of times in a pass")]
 pub(crate) struct Entry<'a> {
     pub(crate) unit: Held<'a>,
     /// Wanted, and not global.
@@ -120,7 +121,9 @@ impl<'a> Catalog<'a> {
         named.sort_unstable();
         named.dedup_by_key(|(name, _)| *name);
         let mut first = Table::filled(false, units.len());
-        named.iter().for_each(|(_, at)| first[*at] = true);
+        for (_, at) in &named {
+            first[*at] = true;
+        }
         // All patterns first, then all names: each finds the other once.
         let mut positions = Table::filled(usize::MAX, units.len());
         for (at, unit) in units.iter().enumerate().filter(|(at, _)| first[*at]) {

@@ -231,7 +231,7 @@ impl Pass<'_> {
     fn undo(&mut self, steps: &[Step], last: usize, before: &Before) {
         let mut at = Some(last);
         while let Some(step) = at.and_then(|at| steps.get(at)) {
-            step.blocks.iter().for_each(|block| drop(self.take_off(*block)));
+            self.take_all_off(&step.blocks);
             at = step.pushed_by.map(|(at, _)| at);
         }
         self.restore(before);

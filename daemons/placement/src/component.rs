@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     bits::Bits,
+    catalog::Entry,
     csp::{Clique, Company, Problem, Var, VarAt},
     globals::{Relation, is_stronger},
     pass::Pass,
@@ -59,7 +60,7 @@ impl Pass<'_> {
             }
             if entry.needs_room() && self.somebody_requires_room {
                 let all = self.catalog.ranked().iter().copied();
-                others.extend(all.filter(|other| self.entry(*other).is_some_and(|other| other.needs_room())));
+                others.extend(all.filter(|other| self.entry(*other).is_some_and(Entry::needs_room)));
             }
         }
         others.sort_unstable();
@@ -80,7 +81,9 @@ impl Pass<'_> {
         let members: Vec<Vec<UnitAt>> = blocks.iter().map(|block| self.units(&[*block])).collect();
         let mut all = Bits::none(self.catalog.sites.len());
         let domains: Vec<Bits> = members.iter().map(|units| self.possible(units)).collect();
-        domains.iter().for_each(|domain| all.join(domain));
+        for domain in &domains {
+            all.join(domain);
+        }
         let machines: Table<MachineAt> = all.iter().collect();
         let position = |machine: MachineAt| machines.0.binary_search(&machine).ok();
         let var_of = |block: &BlockAt| blocks.iter().position(|other| other == block);
@@ -216,7 +219,7 @@ impl<'a, 'c> Neighbours<'a, 'c> {
         let empty: Table<Room> =
             component.machines.iter().map(|machine| *pass.state.room(*machine)).collect();
         let units = pass.units(&component.blocks.0);
-        let roomy = units.iter().any(|unit| pass.entry(*unit).is_some_and(|entry| entry.needs_room()));
+        let roomy = units.iter().any(|unit| pass.entry(*unit).is_some_and(Entry::needs_room));
         let roomy = roomy && pass.somebody_requires_room;
         let worldly = units.iter().any(|unit| pass.state.globals.is_related(*unit));
         Self { pass, component, rooms: empty.clone(), empty, roomy, worldly }

@@ -376,17 +376,16 @@ impl Search<'_> {
                 seen.insert(machine);
                 came.push((var, from, machine));
                 let at = came.len() - 1;
-                match holder[machine] {
-                    Some(other) => queue.push((other, Some(at))),
-                    None => {
-                        let mut step = Some(at);
-                        while let Some((var, from, machine)) = step.and_then(|at| came.get(at)).copied() {
-                            holder[machine] = Some(var);
-                            step = from;
-                        }
-                        return true;
-                    }
+                if let Some(other) = holder[machine] {
+                    queue.push((other, Some(at)));
+                    continue;
                 }
+                let mut step = Some(at);
+                while let Some((var, from, machine)) = step.and_then(|at| came.get(at)).copied() {
+                    holder[machine] = Some(var);
+                    step = from;
+                }
+                return true;
             }
         }
         false

@@ -137,9 +137,11 @@ impl Exclusion {
             Self::TargetInactive { .. } => "that unit is inactive".to_owned(),
             Self::OwnTarget { .. } => "that is the unit itself".to_owned(),
             Self::TargetPending { .. } => "that unit waits for a machine itself".to_owned(),
-            Self::TargetElsewhere { machine: Some(other), .. } => format!("that unit is on {other}"),
+            Self::TargetElsewhere { machine: Some(other), .. }
+            | Self::TiedElsewhere { machine: other, .. } => {
+                format!("that unit is on {other}")
+            }
             Self::TargetElsewhere { machine: None, .. } => format!("that unit is not on {machine}"),
-            Self::TiedElsewhere { machine: other, .. } => format!("that unit is on {other}"),
             Self::Conflict { unit, .. } => format!("{unit} is on {machine}"),
             Self::NoRoom { lacking } => format!("{machine} lacks {lacking}"),
             Self::Companion { because, .. } => because.finding(machine),

@@ -221,12 +221,12 @@ fn suggest(exclusion: &Exclusion, name: &str, machine: &str, suggestions: &mut V
         machine: String::new(),
     };
     match exclusion {
-        Exclusion::MachineId { .. } | Exclusion::NoRoom { .. } | Exclusion::NoSuchTarget { .. } => {
-            suggestions.push(drop(name, exclusion.rule()));
-        }
-        Exclusion::OwnTarget { .. } | Exclusion::TargetElsewhere { .. } | Exclusion::TargetPending { .. } => {
-            suggestions.push(drop(name, exclusion.rule()));
-        }
+        Exclusion::MachineId { .. }
+        | Exclusion::NoRoom { .. }
+        | Exclusion::NoSuchTarget { .. }
+        | Exclusion::OwnTarget { .. }
+        | Exclusion::TargetElsewhere { .. }
+        | Exclusion::TargetPending { .. } => suggestions.push(drop(name, exclusion.rule())),
         Exclusion::TargetInactive { target } => {
             suggestions.push(Remedy::StartTarget { target: target.clone(), machine: String::new() });
             suggestions.push(drop(name, exclusion.rule()));

@@ -200,9 +200,9 @@ impl Globals {
         for (global, now) in self.globals.iter_mut().zip(now) {
             if global.present.has(machine) != now {
                 if now {
-                    global.present.insert(machine)
+                    global.present.insert(machine);
                 } else {
-                    global.present.remove(machine)
+                    global.present.remove(machine);
                 }
                 changed.push((global.unit, now));
             }

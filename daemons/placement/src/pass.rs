@@ -158,9 +158,7 @@ impl<'c> Pass<'c> {
     pub(crate) fn put_all(&mut self, blocks: &[BlockAt], machine: MachineAt) -> bool {
         for (done, block) in blocks.iter().enumerate() {
             if !self.put_one(*block, machine) {
-                for block in blocks.iter().take(done) {
-                    self.take_off(*block);
-                }
+                self.take_all_off(blocks.get(..done).unwrap_or_default());
                 return false;
             }
         }
@@ -175,8 +173,7 @@ impl<'c> Pass<'c> {
         {
             return false;
         }
-        let mut done = 0;
-        for unit in known.members() {
+        for (done, unit) in known.members().enumerate() {
             if !self.state.admits(unit, machine) {
                 for unit in known.members().take(done) {
                     self.state.remove(unit);
@@ -184,7 +181,6 @@ impl<'c> Pass<'c> {
                 return false;
             }
             self.state.add(unit, machine);
-            done += 1;
         }
         true
     }
@@ -195,6 +191,12 @@ impl<'c> Pass<'c> {
             before.extend(self.state.remove(unit).map(|machine| (unit, machine)));
         }
         before
+    }
+
+    pub(crate) fn take_all_off(&mut self, blocks: &[BlockAt]) {
+        for block in blocks {
+            self.take_off(*block);
+        }
     }
 
     pub(crate) fn take_off_team(&mut self, team: TeamAt) -> Before {

@@ -36,7 +36,7 @@ pub(crate) struct Gone {
 /// All globs that any unit names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Patterns {
-    patterns: Table<Option<Pattern>>,
+    all: Table<Option<Pattern>>,
     free: Vec<usize>,
     by_text: HashMap<String, usize>,
     /// Those with wildcards, by the literal text before the first of them, or after the last if that is longer.
@@ -71,11 +71,11 @@ impl<'a> Affix<'a> {
 
 impl Patterns {
     pub(crate) const fn len(&self) -> usize {
-        self.patterns.len()
+        self.all.len()
     }
 
     pub(crate) fn get(&self, pattern: usize) -> Option<&Pattern> {
-        self.patterns[pattern].as_ref()
+        self.all[pattern].as_ref()
     }
 
     /// The patterns of a unit, sorted. `found` is told of every unit that a new pattern matches.
@@ -94,7 +94,7 @@ impl Patterns {
             };
             let before = declared.len();
             insert_sorted(&mut declared, at);
-            if let Some(pattern) = self.patterns[at].as_mut().filter(|_| declared.len() > before) {
+            if let Some(pattern) = self.all[at].as_mut().filter(|_| declared.len() > before) {
                 pattern.declarers.push(unit);
             }
         }
@@ -113,7 +113,7 @@ impl Patterns {
         }
         hits.sort_unstable();
         hits.dedup();
-        hits.retain(|at| match self.patterns[*at].as_mut() {
+        hits.retain(|at| match self.all[*at].as_mut() {
             Some(pattern) if pattern.glob.matches(name) => {
                 pattern.members.push(unit);
                 true
@@ -126,18 +126,18 @@ impl Patterns {
     /// Takes a unit out. Patterns that nobody names any more are gone; their members have to be told.
     pub(crate) fn forget(&mut self, unit: UnitAt, declares: &[usize], hits: &[usize]) -> Vec<Gone> {
         for at in hits {
-            if let Some(pattern) = self.patterns[*at].as_mut() {
+            if let Some(pattern) = self.all[*at].as_mut() {
                 pattern.members.retain(|member| *member != unit);
             }
         }
         let mut gone = Vec::new();
         for at in declares {
-            let Some(pattern) = self.patterns[*at].as_mut() else { continue };
+            let Some(pattern) = self.all[*at].as_mut() else { continue };
             pattern.declarers.retain(|declarer| *declarer != unit);
             if !pattern.declarers.is_empty() {
                 continue;
             }
-            if let Some(pattern) = self.patterns[*at].take() {
+            if let Some(pattern) = self.all[*at].take() {
                 self.by_text.remove(pattern.glob.as_str());
                 let affix = Affix::of(pattern.glob.as_str());
                 if let Some(patterns) = self.affixes(affix).get_mut(&affix.text().len())
@@ -168,7 +168,7 @@ impl Patterns {
         names: &BTreeMap<Cow<'_, str>, UnitAt>,
         found: &mut impl FnMut(UnitAt, usize),
     ) -> usize {
-        let at = self.free.pop().unwrap_or_else(|| self.patterns.push(None));
+        let at = self.free.pop().unwrap_or_else(|| self.all.push(None));
         let text = glob.as_str();
         let affix = Affix::of(text);
         let mut members: Vec<UnitAt> = Vec::new();
@@ -189,7 +189,7 @@ impl Patterns {
             found(*member, at);
         }
         self.by_text.insert(text.to_owned(), at);
-        self.patterns[at] = Some(Pattern { glob: glob.clone(), members, declarers: Vec::new() });
+        self.all[at] = Some(Pattern { glob: glob.clone(), members, declarers: Vec::new() });
         at
     }
 }

@@ -117,7 +117,7 @@ impl Pass<'_> {
         }
         let fits = self.put_all(blocks, machine);
         if fits {
-            blocks.iter().for_each(|block| drop(self.take_off(*block)));
+            self.take_all_off(blocks);
         }
         fits
     }

@@ -129,7 +129,9 @@ impl Pass<'_> {
             went.extend(to.map(|to| (blocks.clone(), to)));
         }
         if done && self.are_sound(&before) {
-            units.iter().for_each(|unit| self.home[*unit] = Some(place));
+            for unit in &units {
+                self.home[*unit] = Some(place);
+            }
             for (blocks, to) in went {
                 self.units(&blocks).iter().for_each(|unit| self.home[*unit] = Some(to));
             }
@@ -159,7 +161,7 @@ impl Pass<'_> {
             if better.is_some_and(|to| self.put_all(&placed, to)) && self.are_sound(&before) {
                 self.units(&placed).iter().for_each(|unit| self.home[*unit] = better);
             } else {
-                placed.iter().for_each(|block| drop(self.take_off(*block)));
+                self.take_all_off(&placed);
                 self.restore(&before);
             }
         }
@@ -189,7 +191,7 @@ impl Pass<'_> {
             self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect();
         let before = self.take_off_team(team);
         if !(self.put_all(&placed, home) && self.are_sound(&before)) {
-            placed.iter().for_each(|block| drop(self.take_off(*block)));
+            self.take_all_off(&placed);
             self.restore(&before);
         }
     }

@@ -114,7 +114,7 @@ impl Pass<'_> {
             let before = self.take_off_team(team);
             let best = self.pick(&placed, None);
             if !(best.is_some_and(|best| self.put_all(&placed, best)) && self.are_sound(&before)) {
-                placed.iter().for_each(|block| drop(self.take_off(*block)));
+                self.take_all_off(&placed);
                 self.restore(&before);
             }
         }

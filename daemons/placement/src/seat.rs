@@ -40,7 +40,9 @@ impl Pass<'_> {
                 let members: Vec<UnitAt> = self.teams.blocks[block].members().collect();
                 let stays = |unit: &UnitAt| self.entry(*unit).is_some_and(|entry| entry.home == Some(home));
                 let at_home: Vec<UnitAt> = members.iter().copied().filter(stays).collect();
-                at_home.iter().for_each(|unit| self.home[*unit] = Some(home));
+                for unit in &at_home {
+                    self.home[*unit] = Some(home);
+                }
                 staying[block] = at_home.len() == members.len();
                 if staying[block] && self.put(&[block], home).is_empty() {
                     crowded.entry(home).or_default().insert(team);
@@ -94,7 +96,7 @@ impl Pass<'_> {
             };
             let blocks: Vec<BlockAt> = blocks.into_iter().filter(at_home).collect();
             let rank = blocks.iter().map(|block| self.rank(*block)).min().unwrap_or(usize::MAX);
-            blocks.iter().for_each(|block| drop(self.take_off(*block)));
+            self.take_all_off(&blocks);
             here.push((rank, blocks));
         }
         here.sort_unstable();

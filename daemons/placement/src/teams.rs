@@ -55,6 +55,7 @@ impl Team {
 
 /// All wanted units that are not global, in teams.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_field_names, reason = "teams of blocks, blocks of units")]
 pub(crate) struct Teams {
     pub(crate) blocks: Table<Block>,
     pub(crate) teams: Table<Team>,
@@ -130,7 +131,7 @@ impl Teams {
             for name in &entry.unit.rules.machine_of {
                 match find(name) {
                     Some((target, other)) if other.is_ordinary() && target != *unit => {
-                        link.needs.push(target)
+                        link.needs.push(target);
                     }
                     Some((target, other)) if other.unit.wanted && target != *unit => {}
                     _ => self.waiting[*unit] = true,
@@ -291,7 +292,9 @@ fn circles(links: &[Link], position: &Table<usize>) -> Table<usize> {
     }
     let mut back: Table<Vec<usize>> = Table::filled(Vec::new(), len);
     for (from, targets) in edges.iter().enumerate() {
-        targets.iter().for_each(|to| back[*to].push(from));
+        for to in targets {
+            back[*to].push(from);
+        }
     }
     let mut seen = Table::filled(false, len);
     let mut finished = Vec::with_capacity(len);

@@ -4,6 +4,7 @@
 //! are those of a computer that does other things as well.
 
 mod machines;
+mod placement;
 mod road;
 mod table;
 mod units;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let only = std::env::args().nth(1);
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("placement") {
+        placement::measure()?;
+    }
     if wanted("road") {
         road::measure()?;
     }

@@ -18,6 +18,10 @@ impl Samples {
         self.0.get(self.0.len() / 2).copied().unwrap_or_default()
     }
 
+    pub(crate) fn fastest(&self) -> Duration {
+        self.0.first().copied().unwrap_or_default()
+    }
+
     /// Median, fastest and slowest in milliseconds.
     pub(crate) fn print(&self) -> String {
         let milliseconds = |duration: Option<&Duration>| duration.map_or(0.0, |d| d.as_secs_f64() * 1000.0);

@@ -262,7 +262,9 @@ fn a_unit_leaves_where_it_failed_if_it_can() {
 #[test]
 fn room_is_a_wish_unless_it_is_required() {
     let mut two = machines(&["A", "B"]);
-    two.iter_mut().for_each(|machine| machine.capacity.memory = Some(10));
+    for machine in &mut two {
+        machine.capacity.memory = Some(10);
+    }
     let big = |name: &str, required| unit(name).memory(8, required);
     let units = [unit("x.service").at("B"), big("a.service", false), big("b.service", false)];
     expect(&two, &units, "x=B, a=A, b=B");

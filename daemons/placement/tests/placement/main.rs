@@ -11,5 +11,6 @@
 mod build;
 mod cases;
 mod explanations;
+mod hard;
 mod oracle;
 mod properties;

@@ -33,7 +33,7 @@ pub struct Oracle<'a> {
 }
 
 impl Oracle<'_> {
-    fn site(&self, unit: &Unit, machine: &Machine) -> bool {
+    fn site(unit: &Unit, machine: &Machine) -> bool {
         let id = unit.rules.machine_id.as_ref().is_none_or(|id| {
             *id == machine.id
                 || (id.len() == 8 && machine.id.len() > 8 && machine.id.starts_with(id.as_str()))
@@ -49,7 +49,7 @@ impl Oracle<'_> {
     /// What machine and unit alone say.
     pub fn suits(&self, unit: &Unit, machine: usize) -> bool {
         let machine = &self.machines[machine];
-        self.site(unit, machine)
+        Self::site(unit, machine)
             && match machine.accepts {
                 Accepts::All => true,
                 Accepts::Present => unit.current.as_ref() == Some(&machine.id),
@@ -72,7 +72,7 @@ impl Oracle<'_> {
             if !unit.wanted || !unit.rules.global {
                 continue;
             }
-            let site = self.site(unit, &self.machines[machine])
+            let site = Self::site(unit, &self.machines[machine])
                 && self.machines[machine].accepts != Accepts::Nothing;
             let in_the_way = (0..self.units.len()).any(|other| {
                 at[other] == Some(machine)

@@ -218,8 +218,12 @@ proptest! {
             machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect();
         let mut units: BTreeMap<(u64, String), Unit> =
             (0..).zip(units).map(|(order, unit)| ((order, unit.name.clone()), unit)).collect();
-        machines.values().for_each(|machine| planner.upsert_machine(machine.clone()));
-        units.iter().for_each(|((order, _), unit)| planner.upsert_unit(*order, unit.clone()));
+        for machine in machines.values() {
+            planner.upsert_machine(machine.clone());
+        }
+        for ((order, _), unit) in &units {
+            planner.upsert_unit(*order, unit.clone());
+        }
         for edit in others {
             let before = planner.placement().clone();
             let changed = planner.plan().clone();
