@@ -191,6 +191,7 @@ fn completions_and_manual_pages_are_made_from_the_command_line() {
     {
         let script = convoyctl(&["completions", shell], "").out;
         assert!(script.contains(has) && script.contains("block-attempts"), "{shell}");
+        assert!(script.contains("convoyctl complete-names"), "{shell}: names of units");
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("man1");

@@ -21,16 +21,29 @@ pub(super) fn completions(shell: Shell, console: &mut Console) -> Result<Outcome
         Shell::Zsh => generate(shells::Zsh, &mut command, "convoyctl", &mut script),
         Shell::Fish => generate(shells::Fish, &mut command, "convoyctl", &mut script),
     }
-    console.write(&String::from_utf8(script).context("a completion script is text")?);
-    console.write(names(shell));
+    let script = String::from_utf8(script).context("a completion script is text")?;
+    console.write(&with_names(shell, &script));
     Ok(Outcome::Done)
 }
 
-/// Names of units in the store, for the commands that take them.
-fn names(shell: Shell) -> &'static str {
+/// Adds the names of units in the store, for the arguments that are units.
+fn with_names(shell: Shell, script: &str) -> String {
     match shell {
-        Shell::Bash => {
-            r#"
+        Shell::Bash => format!("{script}{BASH_NAMES}"),
+        Shell::Fish => format!("{script}{FISH_NAMES}"),
+        Shell::Zsh => {
+            let lines = script.lines().map(|line| {
+                let is_unit = ["'*::units -- ", "':unit -- "].iter().any(|start| line.starts_with(start));
+                if is_unit { line.replace(":_default'", ":_convoyctl_units'") } else { line.to_owned() }
+            });
+            let mut lines: Vec<String> = lines.collect();
+            lines.insert(1.min(lines.len()), ZSH_NAMES.to_owned());
+            lines.join("\n") + "\n"
+        }
+    }
+}
+
+const BASH_NAMES: &str = r#"
 # Names of units in the store, besides files and options.
 _convoyctl_units() {
     _convoyctl "$@"
@@ -43,17 +56,21 @@ _convoyctl_units() {
     esac
 }
 complete -F _convoyctl_units -o bashdefault -o default convoyctl
-"#
-        }
-        Shell::Zsh => "",
-        Shell::Fish => {
-            r"
+"#;
+
+const ZSH_NAMES: &str = r#"
+# Names of units in the store, and files.
+_convoyctl_units() {
+    local -a names
+    names=(${(f)"$(convoyctl complete-names --request-timeout 1 2>/dev/null)"})
+    compadd -a names
+    _files
+}"#;
+
+const FISH_NAMES: &str = r"
 # Names of units in the store, besides files and options.
 complete -c convoyctl -n '__fish_seen_subcommand_from start load stop unload destroy restart update cat status journal ssh explain move' -a '(convoyctl complete-names --request-timeout 1 2>/dev/null)'
-"
-        }
-    }
-}
+";
 
 pub(super) fn man(directory: &Path) -> Result<Outcome> {
     let shown = directory.display();

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use convoy_keys::{Desired, MachineId, ScheduleRecord, StateRecord};
 use convoy_store::Revision;
-use convoy_unit_files::UnitName;
+use convoy_unit_files::{UnitName, syntax::UnitFile};
 
 use crate::picture::{Picture, StoredUnit};
+
+/// So many failures in a row are an answer.
+const FAILURES: u32 = 3;
 
 /// What a unit is to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,10 +153,14 @@ impl Wanted {
             "active" | "reloading" | "refreshing" if is_new_run || !has_to_be_new => {
                 self.healthy(picture, &label).unwrap_or(there)
             }
-            "failed" if is_new_run => Verdict::Failed(format!(
+            "failed" if is_new_run && is_given_up(unit, state) => Verdict::Failed(format!(
                 "{} failed on {label} ({}); `convoyctl status {0}` and `convoyctl journal {0}` say more",
                 self.name, state.sub
             )),
+            "failed" if is_new_run => {
+                let trouble = format!("{} failed on {label} ({}), and is tried again", self.name, state.sub);
+                waiting(format!("{label}: {}", words(state)), Some(trouble))
+            }
             // A oneshot that is through, or whatever else ended well by itself.
             "inactive" if is_new_run && !state.invocation_id.is_empty() => there,
             _ => waiting(format!("{label}: {}", words(state)), trouble),
@@ -222,6 +229,14 @@ impl Wanted {
 
 fn waiting(what: String, trouble: Option<String>) -> Verdict {
     Verdict::Waiting { what, trouble }
+}
+
+/// The agent tries again what failed, with growing pauses, unless the file says that it shall not. A few times in a row
+/// are no bad start any more.
+fn is_given_up(unit: &StoredUnit, state: &StateRecord) -> bool {
+    let file = UnitFile::parse(&unit.record.text);
+    let is_final = file.last("Service", "Restart").is_some_and(|entry| entry.value.trim() == "no");
+    is_final || state.failures == 0 || state.failures >= FAILURES
 }
 
 fn runs(state: &StateRecord) -> bool {
@@ -334,6 +349,38 @@ mod tests {
             (&RUNS, RUNS, "done"),
         ] {
             assert_eq!(now.look(before, aim), verdict, "{:?} {:?}", now.state, now.desired);
+        }
+    }
+
+    #[test]
+    fn a_bad_start_that_is_tried_again_is_no_answer_yet() {
+        let hash = |text: &str| convoy_unit_files::hash(text);
+        for (text, failures, verdict) in [
+            ("", 1, "waiting"),
+            ("", 2, "waiting"),
+            ("", 3, "failed"),
+            ("[Service]\nRestart=always\n", 1, "waiting"),
+            ("[Service]\nRestart=no\n", 1, "failed"),
+        ] {
+            let json = serde_json::to_string(text).unwrap();
+            let record = format!(r#"{{"text":{json},"desired":"launched"}}"#);
+            let entry = format!(r#"{{"hash":"{}","desired":"launched"}}"#, hash(text));
+            let state = format!(
+                r#"{{"load":"loaded","active":"failed","sub":"failed","hash":"{}","failures":{failures}}}"#,
+                hash(text)
+            );
+            let picture = picture(&[
+                (&format!("/convoy/units/{NAME}"), &record),
+                (&format!("/convoy/schedule/m1/{NAME}"), &entry),
+                (&format!("/convoy/states/m1/{NAME}"), &state),
+            ]);
+            let wanted = Wanted::new(&Picture::default(), &unit(NAME), Aim::Launched { word: "launched" });
+            let found = match wanted.look(&picture) {
+                Verdict::Waiting { trouble: Some(_), .. } => "waiting",
+                Verdict::Failed(_) => "failed",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, verdict, "{text:?} {failures}");
         }
     }
 
