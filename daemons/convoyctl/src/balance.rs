@@ -9,6 +9,9 @@ use crate::plan::Question;
 /// A plan has no more steps than this; whoever wants more asks again.
 const MOST: usize = 200;
 
+/// Placements that are tried altogether. Enough for clusters in which moves are to be found at all.
+const TRIALS: usize = 2000;
+
 /// One unit, from one machine to another; what follows it goes along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
@@ -23,16 +26,16 @@ pub struct Move {
 /// Moves, one after another, each of which makes the machines' loads more even and that placement would obey.
 pub fn moves(question: &Question) -> Vec<Move> {
     let mut question = question.clone();
-    let mut steps = Vec::new();
+    let (mut steps, mut trials) = (Vec::new(), TRIALS);
     while steps.len() < MOST {
-        let Some(step) = best(&mut question) else { break };
+        let Some(step) = best(&mut question, &mut trials) else { break };
         steps.push(step);
     }
     steps
 }
 
 /// The first move that helps, tried from the fullest machine to the emptiest.
-fn best(question: &mut Question) -> Option<Move> {
+fn best(question: &mut Question, trials: &mut usize) -> Option<Move> {
     let read = question.read();
     let weights: BTreeMap<String, u64> = read
         .definitions
@@ -55,6 +58,7 @@ fn best(question: &mut Question) -> Option<Move> {
                 before.assigned.iter().filter(|(_, at)| *at == from).map(|(unit, _)| unit.clone()).collect();
             for name in there {
                 let Some(unit) = units.iter_mut().find(|unit| unit.name == name) else { continue };
+                *trials = trials.checked_sub(1)?;
                 let wish = unit.wish.replace((*to).clone());
                 let after = place(&question.machines, &units);
                 if let Some(unit) = units.iter_mut().find(|unit| unit.name == name) {
@@ -109,4 +113,49 @@ fn helps(
     let spread =
         |placement| loads(question, placement, weights).values().map(|load| load * load).sum::<u64>();
     obeyed && contained && before.globals == after.globals && spread(after) < spread(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use convoy_unit_files::Strictness;
+
+    use super::*;
+    use crate::plan::file;
+
+    /// A cluster of `A`, `B` and a machine `C` that takes what is said, with units that are all on `A`.
+    fn crowded(units: &[(&str, &str)], accepts: &str) -> Question {
+        let units = units.iter().map(|(name, text)| {
+            serde_json::json!({"name": format!("{name}.service"), "text": text, "machine": "A"})
+        });
+        let cluster = serde_json::json!({
+            "machines": [{"id": "A"}, {"id": "B"}, {"id": "C", "accepts": accepts}],
+            "units": units.collect::<Vec<_>>(),
+        });
+        file::read(&cluster.to_string(), Strictness::Strict).unwrap()
+    }
+
+    fn planned(question: &Question) -> Vec<(String, String)> {
+        moves(question).into_iter().map(|step| (step.unit, step.to)).collect()
+    }
+
+    #[test]
+    fn units_go_from_the_fullest_machine_to_the_emptiest_until_it_helps_no_more() {
+        let four = [("a", ""), ("b", ""), ("c", ""), ("d", "")];
+        assert_eq!(planned(&crowded(&four, "all")).len(), 2, "two, one and one");
+        assert!(planned(&crowded(&four, "nothing")).iter().all(|(_, to)| to == "B"));
+        assert_eq!(planned(&crowded(&four, "present")).len(), 2, "two and two");
+        assert_eq!(planned(&crowded(&four[..1], "all")), []);
+    }
+
+    #[test]
+    fn what_may_not_leave_stays_and_companions_go_along() {
+        let pinned = "[X-Fleet]\nMachineID=A\n";
+        assert_eq!(planned(&crowded(&[("a", pinned), ("b", pinned), ("c", pinned)], "all")), []);
+        let follows = "[X-Fleet]\nMachineOf=a.service\n";
+        let pairs = crowded(
+            &[("a", ""), ("b", follows), ("c", ""), ("d", "[X-Fleet]\nMachineOf=c.service\n")],
+            "all",
+        );
+        assert_eq!(planned(&pairs).len(), 1, "one pair moves, as one");
+    }
 }

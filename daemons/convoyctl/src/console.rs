@@ -109,3 +109,69 @@ fn columns() -> usize {
         .map_or(80, |size| usize::from(size.ws_col).max(20))
         .saturating_sub(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was written, and what a reader that went away does to it.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>, Option<ErrorKind>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.1 {
+                Some(kind) => Err(kind.into()),
+                None => self.0.lock().unwrap().write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn progress_is_one_line_that_gives_way_to_everything_else() {
+        let (out, err) = (Sink::default(), Sink::default());
+        let mut console = Console::new(Box::new(out.clone()), Box::new(err.clone()), true);
+        console.progress("one");
+        console.progress("one");
+        console.progress("tw\no");
+        console.note("a note");
+        console.progress("three");
+        console.line("done");
+        console.finish().unwrap();
+        assert_eq!(out.text(), "done\n");
+        assert_eq!(err.text(), "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[Ka note\n\r\x1b[Kthree\r\x1b[K");
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_no_progress() {
+        let (out, err) = (Sink::default(), Sink::default());
+        let mut console = Console::new(Box::new(out), Box::new(err.clone()), false);
+        console.progress("one");
+        console.note("a note");
+        assert_eq!(err.text(), "a note\n");
+    }
+
+    #[test]
+    fn a_reader_that_left_is_fine_and_a_full_disk_is_not() {
+        for (kind, is_fine) in [(ErrorKind::BrokenPipe, true), (ErrorKind::StorageFull, false)] {
+            let broken = Sink(Arc::default(), Some(kind));
+            let mut console = Console::new(Box::new(broken.clone()), Box::new(broken), false);
+            console.line("a");
+            console.line("b");
+            console.note("c");
+            assert_eq!(console.finish().is_ok(), is_fine, "{kind:?}");
+        }
+    }
+}

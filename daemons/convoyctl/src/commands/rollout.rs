@@ -22,7 +22,10 @@ use crate::{
 
 pub(super) async fn restart(session: &mut Session<'_>, arguments: &RestartArguments) -> Result<Outcome> {
     let picture = session.picture().await?;
-    let selection = select::stored(&picture, &arguments.units, Templates::Instances)?;
+    let mut selection = select::stored(&picture, &arguments.units, Templates::Instances)?;
+    for name in selection.names.iter().filter(|name| !picture.units.contains_key(*name)) {
+        selection.missing.push(format!("{name}: runs, but is not in the store"));
+    }
     let outcome = stop::missing(session, &selection.missing);
     let by_template = select::words(&arguments.units)?
         .iter()

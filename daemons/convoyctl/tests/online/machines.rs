@@ -113,6 +113,7 @@ async fn a_freeze_and_unclaimed_units_are_never_overlooked() {
     world.put("/convoy/states/m1/ghost.service", ghost).await;
     assert!(world.run("list-units").await.expect(0).err.contains("ghost.service runs on m1/10.0.0.1"));
     world.run("stop ghost").await.expect(4);
+    world.run("restart ghost").await.expect(4);
     assert_eq!(world.run("destroy ghost").await.expect(0).out, "Destroyed ghost.service\n");
     for key in ["/convoy/states/m1/ghost.service", "/convoy/schedule/m1/ghost.service"] {
         assert!(world.store.get(key).await.unwrap().is_none(), "{key}");
