@@ -273,7 +273,7 @@ impl Agent {
                 journal::skipped(&self.roster.take_listing(&snapshot, Instant::now()));
             }
             FeedEvent::Changed { changes, .. } => {
-                journal::skipped(&self.roster.take_changes(&changes, Instant::now()))
+                journal::skipped(&self.roster.take_changes(&changes, Instant::now()));
             }
             FeedEvent::Current { .. } => self.recovered(),
             FeedEvent::Stale { error } => {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use convoy_cluster::{Cluster, Machine, wait_until};
+use convoy_keys::{Record, StateRecord};
 use convoy_scenarios::{SOON, Scenario, Stage, options, run};
 use sha2::{Digest, Sha256};
 
@@ -81,13 +82,17 @@ fn schedule_key(stage: &Stage, unit: &str) -> String {
     format!("/convoy/schedule/{}/{unit}", machine(stage).machine_id())
 }
 
-fn entry(text: &str, desired: &str, restarts: u32) -> String {
+fn sha256(text: &str) -> String {
     let mut hash = String::new();
     for byte in Sha256::digest(text.as_bytes()) {
         // Writing to a String never fails.
         let _ = write!(hash, "{byte:02x}");
     }
-    serde_json::json!({ "hash": hash, "desired": desired, "restarts": restarts }).to_string()
+    hash
+}
+
+fn entry(text: &str, desired: &str, restarts: u32) -> String {
+    serde_json::json!({ "hash": sha256(text), "desired": desired, "restarts": restarts }).to_string()
 }
 
 /// Units and their schedule in one transaction.
@@ -132,28 +137,23 @@ fn remove(stage: &Stage, units: &[&str]) -> Result<()> {
 // What is seen.
 
 /// What the machine reports of a unit.
-fn state(stage: &Stage, unit: &str) -> Result<serde_json::Value> {
+fn state(stage: &Stage, unit: &str) -> Result<StateRecord> {
     let key = format!("/convoy/states/{}/{unit}", machine(stage).machine_id());
     let value = stage.keys(1, &key)?.remove(&key).with_context(|| format!("no state of {unit}"))?;
-    Ok(serde_json::from_str(&value)?)
+    Ok(StateRecord::parse(value.as_bytes())?)
 }
 
-fn wait_state(
-    stage: &Stage,
-    unit: &str,
-    what: &str,
-    test: impl Fn(&serde_json::Value) -> bool,
-) -> Result<()> {
+fn wait_state(stage: &Stage, unit: &str, what: &str, test: impl Fn(&StateRecord) -> bool) -> Result<()> {
     wait_until(&format!("{unit} {what}"), SOON, || match state(stage, unit) {
-        Ok(state) if test(&state) => Ok(()),
-        Ok(state) => Err(state.to_string()),
+        Ok(seen) if test(&seen) => Ok(()),
+        Ok(seen) => Err(format!("{seen:?}")),
         Err(error) => Err(format!("{error:#}")),
     })?;
     Ok(())
 }
 
 fn wait_active(stage: &Stage, unit: &str) -> Result<()> {
-    wait_state(stage, unit, "active", |state| state["active"] == "active")
+    wait_state(stage, unit, "active", |state| state.active == "active")
 }
 
 fn is_active(stage: &Stage, unit: &str) -> Result<bool> {
@@ -216,11 +216,7 @@ fn group(stage: &Stage) -> Result<()> {
     }
     ensure!(metric(stage, "reloads_total")? == before + 1, "one reload for the whole group");
     for unit in units {
-        ensure!(
-            state(stage, unit)?["failures"].is_null(),
-            "{unit} failed on the way: {}",
-            state(stage, unit)?
-        );
+        ensure!(state(stage, unit)?.failures == 0, "{unit} failed on the way: {:?}", state(stage, unit)?);
     }
     let entered = |unit: &str| -> Result<u64> {
         Ok(stage.property(M, unit, "ActiveEnterTimestampMonotonic")?.parse()?)
@@ -243,29 +239,26 @@ fn changes(stage: &Stage) -> Result<()> {
     ensure!(runs(stage, &["light.service"])? == first, "the same entry again restarted the unit");
 
     schedule(stage, &[("light.service", LIGHT, "launched", 1)])?;
-    wait_state(stage, "light.service", "restarted", |state| {
-        state["restarts"] == 1 && state["active"] == "active"
-    })?;
+    wait_state(stage, "light.service", "restarted", |state| state.restarts == 1 && state.active == "active")?;
     let second = runs(stage, &["light.service"])?;
     ensure!(second != first, "a restart that was asked for");
 
     let changed = format!("{LIGHT}\n# Another text.\n");
     schedule(stage, &[("light.service", &changed, "launched", 1)])?;
-    let hash = serde_json::from_str::<serde_json::Value>(&entry(&changed, "launched", 1))?["hash"].clone();
+    let hash = sha256(&changed);
     wait_state(stage, "light.service", "by its new text", |state| {
-        state["hash"] == hash && state["active"] == "active"
+        state.hash == hash && state.active == "active"
     })?;
     ensure!(runs(stage, &["light.service"])? != second, "another text restarts");
 
     schedule(stage, &[("light.service", &changed, "loaded", 1)])?;
     wait_state(stage, "light.service", "stopped", |state| {
-        state["active"] == "inactive" && state["load"] == "loaded"
+        state.active == "inactive" && state.load == "loaded"
     })?;
     // A text that the store doesn't have yet changes nothing.
     stage.etcdctl(1, &["put", &schedule_key(stage, "marker.service"), &entry("another", "launched", 0)])?;
     wait_state(stage, "marker.service", "waits for its text", |state| {
-        state["active"] == "active"
-            && state["error"].as_str().is_some_and(|error| error.contains("another text"))
+        state.active == "active" && state.error.as_deref().is_some_and(|error| error.contains("another text"))
     })?;
     remove(stage, &["light.service", "marker.service"])
 }
@@ -334,12 +327,12 @@ fn interrupted(stage: &Stage) -> Result<()> {
             round * 13 % 200
         ))?;
     }
-    let hash = serde_json::from_str::<serde_json::Value>(&entry(&text, "launched", 11))?["hash"].clone();
+    let hash = sha256(&text);
     wait_state(stage, "light.service", "up to date", |state| {
-        state["active"] == "active" && state["hash"] == hash && state["restarts"] == 11
+        state.active == "active" && state.hash == hash && state.restarts == 11
     })?;
     wait_state(stage, "other.service", "up to date", |state| {
-        state["active"] == "active" && state["restarts"] == 11
+        state.active == "active" && state.restarts == 11
     })?;
     let file = machine(stage).read_file("/run/convoy/units/light.service")?;
     ensure!(file == text, "{file}");
@@ -358,12 +351,12 @@ fn slow_stop(stage: &Stage) -> Result<()> {
     launch(stage, "slow.service", slow)?;
     wait_active(stage, "slow.service")?;
     stage.etcdctl(1, &["del", &schedule_key(stage, "slow.service")])?;
-    wait_state(stage, "slow.service", "stopping", |state| state["active"] == "deactivating")?;
+    wait_state(stage, "slow.service", "stopping", |state| state.active == "deactivating")?;
     let began = Instant::now();
     launch(stage, "light.service", LIGHT)?;
     wait_active(stage, "light.service")?;
     let took = began.elapsed();
-    ensure!(state(stage, "slow.service")?["active"] == "deactivating", "the slow stop has ended before");
+    ensure!(state(stage, "slow.service")?.active == "deactivating", "the slow stop has ended before");
     ensure!(took < Duration::from_secs(5), "the start took {took:?}");
     remove(stage, &["slow.service", "light.service"])
 }
@@ -388,14 +381,12 @@ fn failing(stage: &Stage) -> Result<()> {
     let once = "[Service]\nExecStart=/bin/false\n";
     machine(stage).shell_ok("rm -f /run/well")?;
     schedule(stage, &[("failing.service", failing, "launched", 0), ("once.service", once, "launched", 0)])?;
-    wait_state(stage, "failing.service", "failed five times", |state| {
-        state["failures"].as_u64().is_some_and(|failures| failures >= 5)
-    })?;
+    wait_state(stage, "failing.service", "failed five times", |state| state.failures >= 5)?;
     let once_failed = state(stage, "once.service")?;
-    ensure!(once_failed["failures"] == 1 && once_failed["active"] == "failed", "Restart=no: {once_failed}");
+    ensure!(once_failed.failures == 1 && once_failed.active == "failed", "Restart=no: {once_failed:?}");
     machine(stage).shell_ok("touch /run/well")?;
     wait_active(stage, "failing.service")?;
-    ensure!(state(stage, "failing.service")?["failures"].as_u64() >= Some(5), "a minute has not passed");
+    ensure!(state(stage, "failing.service")?.failures >= 5, "a minute has not passed");
     remove(stage, &["failing.service", "once.service"])
 }
 
@@ -403,7 +394,7 @@ fn by_hand(stage: &Stage) -> Result<()> {
     launch(stage, "light.service", LIGHT)?;
     wait_active(stage, "light.service")?;
     machine(stage).systemctl(&["stop", "light.service"])?;
-    wait_state(stage, "light.service", "inactive", |state| state["active"] == "inactive")?;
+    wait_state(stage, "light.service", "inactive", |state| state.active == "inactive")?;
     machine(stage).systemctl(&["restart", "agent.service"])?;
     launch(stage, "marker.service", LIGHT)?;
     wait_active(stage, "marker.service")?;
@@ -431,7 +422,7 @@ fn foreign(stage: &Stage) -> Result<()> {
     }
     stage.etcdctl(1, &["put", &format!("/convoy/schedule/{id}/bad.service"), "{"])?;
     for unit in units {
-        wait_state(stage, unit, "refused", |state| state["error"].is_string())?;
+        wait_state(stage, unit, "refused", |state| state.error.is_some())?;
     }
     ensure!(runs(stage, &units)? == before, "a unit of the machine was touched");
     let left = machine.shell_ok("ls /run/convoy/units")?.stdout;
@@ -441,7 +432,7 @@ fn foreign(stage: &Stage) -> Result<()> {
 
     // Once the obstacles are gone, the schedule has its way.
     launch(stage, "local@1.service", LIGHT)?;
-    wait_state(stage, "local@1.service", "refused", |state| state["error"].is_string())?;
+    wait_state(stage, "local@1.service", "refused", |state| state.error.is_some())?;
     machine.systemctl(&["stop", "local@1.service"])?;
     launch(stage, "local@1.service", LIGHT)?;
     wait_active(stage, "local@1.service")?;
@@ -460,7 +451,7 @@ fn bus(stage: &Stage) -> Result<()> {
     let after = (runs(stage, &["light.service"])?, stage.property(M, "agent.service", "InvocationID")?);
     ensure!(before == after, "agent or unit was restarted: {before:?}, {after:?}");
     machine(stage).systemctl(&["stop", "light.service"])?;
-    wait_state(stage, "light.service", "seen to stop", |state| state["active"] == "inactive")?;
+    wait_state(stage, "light.service", "seen to stop", |state| state.active == "inactive")?;
     remove(stage, &["light.service", "after.service"])
 }
 
@@ -592,9 +583,7 @@ fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> 
     let before = runs(stage, &units)?;
     trouble()?;
     for unit in units {
-        wait_state(stage, unit, "claimed", |state| {
-            state["active"] == "active" && state["unclaimed"].is_null()
-        })?;
+        wait_state(stage, unit, "claimed", |state| state.active == "active" && !state.unclaimed)?;
     }
     ensure!(runs(stage, &units)? == before, "stopped or restarted");
     remove(stage, &units)
@@ -602,9 +591,7 @@ fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> 
 
 fn wait_unclaimed(stage: &Stage) -> Result<()> {
     for unit in ["one.service", "two.service"] {
-        wait_state(stage, unit, "unclaimed", |state| {
-            state["active"] == "active" && state["unclaimed"] == true
-        })?;
+        wait_state(stage, unit, "unclaimed", |state| state.active == "active" && state.unclaimed)?;
     }
     Ok(())
 }
