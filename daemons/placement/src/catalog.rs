@@ -3,15 +3,12 @@
 //! Nothing here depends on the order of edits except the positions of units, which no decision looks at:
 //! units are compared by rank (submission), machines by id.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    ops::Deref,
-};
+use std::{borrow::Cow, collections::BTreeMap, ops::Deref};
 
 use crate::{
     Accepts, Machine, Unit,
     bits::Bits,
+    hash::FastMap,
     patterns::Patterns,
     sites::Sites,
     table::{MachineAt, Table, UnitAt},
@@ -91,7 +88,7 @@ pub(crate) struct Catalog<'a> {
     units: Table<Option<Entry<'a>>>,
     free: Vec<UnitAt>,
     ranked: Vec<UnitAt>,
-    families: HashMap<String, usize>,
+    families: FastMap<String, usize>,
 }
 
 impl<'a> Catalog<'a> {

@@ -5,12 +5,11 @@
 //! Of two globals that conflict the one submitted first stays. Globals that conflict with nobody and that
 //! nobody follows cost nothing: they are only counted.
 
-use std::collections::HashMap;
-
 use crate::{
     Accepts,
     bits::Bits,
     catalog::{Catalog, Entry},
+    hash::FastMap,
     state::at_odds,
     table::{MachineAt, Table, UnitAt},
 };
@@ -30,7 +29,7 @@ struct Global {
     eligible: Bits,
     present: Bits,
     /// Units per machine that keep it off.
-    in_the_way: HashMap<MachineAt, u32>,
+    in_the_way: FastMap<MachineAt, u32>,
     /// Conflicting globals that were submitted before.
     elders: Vec<usize>,
 }
@@ -39,7 +38,7 @@ struct Global {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Globals {
     globals: Table<Global>,
-    related: HashMap<UnitAt, Vec<(usize, Relation)>>,
+    related: FastMap<UnitAt, Vec<(usize, Relation)>>,
 }
 
 impl Globals {
@@ -48,9 +47,9 @@ impl Globals {
         let wanted = catalog.ranked().iter().copied().filter_map(|at| Some((at, catalog.entry(at)?)));
         let globals: Vec<(UnitAt, &Entry<'_>)> =
             wanted.clone().filter(|(_, entry)| entry.unit.rules.global && entry.unit.wanted).collect();
-        let names: HashMap<&str, UnitAt> =
+        let names: FastMap<&str, UnitAt> =
             globals.iter().map(|(at, entry)| (entry.unit.name.as_str(), *at)).collect();
-        let mut followers: HashMap<UnitAt, Vec<UnitAt>> = HashMap::new();
+        let mut followers: FastMap<UnitAt, Vec<UnitAt>> = FastMap::default();
         for (at, entry) in
             wanted.filter(|(_, entry)| !names.is_empty() && entry.is_ordinary() && entry.has_links())
         {
@@ -83,7 +82,7 @@ impl Globals {
         };
         let elders = self.globals.iter().enumerate().filter_map(elder).collect();
         let present = Bits::none(catalog.sites.len());
-        let in_the_way = HashMap::new();
+        let in_the_way = FastMap::default();
         let at = self.globals.push(Global { unit, eligible, present, in_the_way, elders });
         for other in rivals(catalog, entry) {
             if other != unit && catalog.entry(other).is_some_and(Entry::is_ordinary) {

@@ -41,6 +41,7 @@ mod exclusion;
 mod explain;
 mod fill;
 mod globals;
+mod hash;
 mod loads;
 mod model;
 mod outcome;

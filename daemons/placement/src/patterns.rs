@@ -3,16 +3,13 @@
 //! Thousands of instances with `Conflicts=web@*.service` are one pattern with thousands of members, never a
 //! list of pairs.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    ops::Bound,
-};
+use std::{borrow::Cow, collections::BTreeMap, ops::Bound};
 
 use convoy_unit_files::Glob;
 
 use crate::{
     catalog::insert_sorted,
+    hash::FastMap,
     table::{Table, UnitAt},
 };
 
@@ -38,14 +35,14 @@ pub(crate) struct Gone {
 pub(crate) struct Patterns {
     all: Table<Option<Pattern>>,
     free: Vec<usize>,
-    by_text: HashMap<String, usize>,
-    /// Those with wildcards, by the literal text before the first of them, or after the last if that is longer.
+    by_text: FastMap<String, usize>,
+    /// Those with wildcards, by the literal text before the first of them, or after the last if that says more.
     prefixes: Affixes,
     suffixes: Affixes,
 }
 
 /// Patterns by a literal part, by its length.
-type Affixes = BTreeMap<usize, HashMap<String, Vec<usize>>>;
+type Affixes = BTreeMap<usize, FastMap<String, Vec<usize>>>;
 
 /// What a name has to begin or to end with.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +56,9 @@ impl<'a> Affix<'a> {
         let wild = ['*', '?', '[', ']', '\\'];
         let prefix = glob.split(wild).next().unwrap_or_default();
         let suffix = glob.rsplit(wild).next().unwrap_or_default();
-        if suffix.len() > prefix.len() { Self::Suffix(suffix) } else { Self::Prefix(prefix) }
+        // The type says little: almost all names end with `.service`.
+        let telling = suffix.rfind('.').unwrap_or(suffix.len());
+        if telling > prefix.len() { Self::Suffix(suffix) } else { Self::Prefix(prefix) }
     }
 
     const fn text(self) -> &'a str {

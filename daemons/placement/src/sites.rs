@@ -1,8 +1,8 @@
 //! Machines, and what units ask of a machine by itself: each distinct demand is worked out once for all machines.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::{BTreeMap, BTreeSet},
+    hash::{Hash, Hasher},
 };
 
 use convoy_unit_files::Rules;
@@ -10,6 +10,7 @@ use convoy_unit_files::Rules;
 use crate::{
     Accepts, Machine,
     bits::Bits,
+    hash::{FastHasher, FastMap},
     table::{MachineAt, Table},
 };
 
@@ -43,16 +44,16 @@ pub(crate) struct Stratum {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sites {
     machines: Table<Machine>,
-    at: HashMap<String, MachineAt>,
-    pairs: HashMap<String, BTreeMap<String, Bits>>,
+    at: FastMap<String, MachineAt>,
+    pairs: FastMap<String, BTreeMap<String, Bits>>,
     open: Bits,
     demands: Table<(Demand, Bits, usize)>,
     /// Positions of demands by their hash.
-    demand_at: HashMap<u64, Vec<usize>>,
+    demand_at: FastMap<u64, Vec<usize>>,
     tastes: Table<(Taste, Vec<Stratum>)>,
-    taste_at: HashMap<Taste, usize>,
+    taste_at: FastMap<Taste, usize>,
     /// Distinct values of spread keys; they outlive machines, so that a value keeps its number.
-    values: HashMap<(String, Option<String>), usize>,
+    values: FastMap<(String, Option<String>), usize>,
     /// For each machine its values of all spread keys.
     spread_values: Table<Vec<usize>>,
 }
@@ -113,7 +114,7 @@ impl Sites {
 
     /// The number of a unit's demand; the same demand has the same number.
     pub(crate) fn site(&mut self, rules: &Rules) -> usize {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = FastHasher::default();
         (&rules.machine_id, &rules.metadata).hash(&mut hasher);
         let hash = hasher.finish();
         let same = |at: &&usize| {

@@ -1,10 +1,9 @@
 //! A placement in the making: who is where, and what that leaves to the others.
 
-use std::collections::HashMap;
-
 use crate::{
     catalog::{Catalog, Entry},
     globals::Globals,
+    hash::FastMap,
     presence::Presence,
     room::Room,
     table::{MachineAt, Table, UnitAt},
@@ -25,7 +24,7 @@ pub(crate) struct State<'c> {
     matched: Table<Presence>,
     named: Table<Presence>,
     /// Instances per template and value of a spread key.
-    spread: HashMap<(usize, usize), i64>,
+    spread: FastMap<(usize, usize), i64>,
     /// Machines whose load changed since it was last asked for.
     pub(crate) touched: Vec<MachineAt>,
 }
@@ -44,7 +43,7 @@ impl<'c> State<'c> {
             rooms,
             matched: Table::filled(Presence::default(), catalog.patterns.len()),
             named: Table::filled(Presence::default(), catalog.patterns.len()),
-            spread: HashMap::new(),
+            spread: FastMap::default(),
             touched: (0..machines).collect(),
         };
         for machine in 0..machines {

@@ -21,7 +21,7 @@ const ROUNDS: usize = 9;
 
 pub(crate) fn measure() -> Result<()> {
     print(
-        "\nPlacement, in milliseconds (best of several, as fleet was measured); growth against the row above; n log n would be 13.3, 6.5 and 4.7\n",
+        "\nPlacement, in milliseconds (best of several, as fleet was measured); growth against the row above; n log n would be 15.0, 6.2 and 4.7\n",
     );
     print(&row([
         "units / machines",
