@@ -123,13 +123,24 @@ impl Parser<'_> {
         Err(JsonError { what: what.into(), offset: self.at })
     }
 
+    /// Names the next byte as Go does: each by itself, and the end as a space where a space would be wrong too.
     fn unexpected<T>(&self, context: &str) -> Result<T, JsonError> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        match String::from_utf8_lossy(rest).chars().next() {
-            Some('\'') => self.error(format!("invalid character '\\'' {context}")),
-            Some(rune) => self.error(format!("invalid character '{}' {context}", rune.escape_debug())),
-            None => self.error("unexpected end of JSON input"),
-        }
+        let space_is_wrong =
+            ["in literal", "numeric literal", "escape"].iter().any(|word| context.contains(word));
+        let byte = match self.peek() {
+            None if space_is_wrong => b' ',
+            None => return self.error("unexpected end of JSON input"),
+            Some(byte) => byte,
+        };
+        let shown = match byte {
+            b'\'' => "\\'".to_owned(),
+            b'"' => "\"".to_owned(),
+            byte => {
+                let quoted = convoy_go_template::quote(char::from(byte).to_string().as_bytes());
+                String::from_utf8_lossy(&quoted).trim_matches('"').to_owned()
+            }
+        };
+        self.error(format!("invalid character '{shown}' {context}"))
     }
 
     fn value(&mut self) -> Result<Json, JsonError> {

@@ -1,4 +1,5 @@
 //! Data of all kinds, as Go's package documentation and reflection treat it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a helper that fails is a test that fails
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

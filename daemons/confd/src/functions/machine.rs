@@ -13,6 +13,10 @@ use crate::world::{Service, World};
 
 /// Templates that include each other, as deep as in the maintained fork.
 const MAX_INCLUDES: usize = 10;
+/// Steps that asking the network costs: it may wait for seconds.
+const LOOK_UP: usize = 50_000;
+/// Steps that reading and parsing a file costs.
+const FILE: usize = 1000;
 
 pub(super) fn add(functions: &mut Functions, world: &Arc<dyn World>) {
     let machine = Arc::clone(world);
@@ -70,6 +74,7 @@ fn addresses(functions: &mut Functions, world: &Arc<dyn World>) {
         functions.insert(
             name,
             Function::new([Type::String], strings_type(), move |call| {
+                call.budget.spend(LOOK_UP)?;
                 let found = machine.addresses(&call.text(0)?.to_str());
                 let mut found: Vec<String> =
                     found.into_iter().map(shown).filter(|address| wanted(address)).collect();
@@ -126,6 +131,7 @@ fn services(functions: &mut Functions, world: &Arc<dyn World>) {
             Type::list(Type::Record(SERVICE_TYPE)),
             move |call| {
                 let (service, protocol, name) = (call.text(0)?, call.text(1)?, call.text(2)?);
+                call.budget.spend(LOOK_UP)?;
                 let mut found = machine.services(&service.to_str(), &protocol.to_str(), &name.to_str());
                 // As text, the way confd sorts them.
                 found.sort_by_key(|service| {
@@ -148,6 +154,7 @@ fn include(functions: &mut Functions, world: &Arc<dyn World>) {
     functions.insert(
         "include",
         Function::variadic([Type::String], Type::Any, Type::String, move |call| {
+            call.budget.spend(FILE)?;
             let name = call.text(0)?.to_str().into_owned();
             let (path, text) = machine.include(&name).map_err(CallError::Failed)?;
             enter(&under_way, &path)?;

@@ -6,6 +6,7 @@ mod encoding;
 mod machine;
 mod numbers;
 mod pairs;
+mod patterns;
 mod store;
 mod strings;
 mod time;
@@ -22,6 +23,7 @@ pub fn functions(snapshot: &Snapshot, world: &Arc<dyn World>) -> Functions {
     let mut functions = Functions::new();
     store::add(&mut functions, snapshot);
     strings::add(&mut functions);
+    patterns::add(&mut functions);
     case::add(&mut functions);
     numbers::add(&mut functions);
     collections::add(&mut functions);

@@ -1,7 +1,6 @@
 //! Functions on strings.
 
 use convoy_go_template::{Call, CallError, Function, Functions, List, Text, Type, Value};
-use regex::bytes::Regex;
 
 use super::{map_text, strings_type, text, texts};
 
@@ -42,30 +41,6 @@ pub(super) fn add(functions: &mut Functions) {
         .insert("indent", Function::new([Type::Int, Type::String], Type::String, |call| indent(call, "")));
     functions
         .insert("nindent", Function::new([Type::Int, Type::String], Type::String, |call| indent(call, "\n")));
-    functions.insert(
-        "regexMatch",
-        Function::new(two.clone(), Type::Bool, |call| {
-            Ok(Value::Bool(pattern(call)?.is_match(&call.text(1)?)))
-        }),
-    );
-    functions.insert(
-        "regexFind",
-        Function::new(two, Type::String, |call| {
-            let text = call.text(1)?;
-            let found = pattern(call)?.find(&text).map(|found| Text::from(found.as_bytes()));
-            Ok(Value::String(found.unwrap_or_default()))
-        }),
-    );
-    functions.insert(
-        "regexReplaceAll",
-        Function::new([Type::String, Type::String, Type::String], Type::String, |call| {
-            let (subject, replacement) = (call.text(1)?, call.text(2)?);
-            let worst = subject.len().saturating_add(1).saturating_mul(replacement.len().saturating_add(1));
-            call.budget.fits(worst)?;
-            let replaced = pattern(call)?.replace_all(&subject, replacement.as_ref()).into_owned();
-            text(call, replaced)
-        }),
-    );
 }
 
 /// Runes; bytes that are no UTF-8 are U+FFFD.
@@ -100,10 +75,7 @@ fn no_space(text: &[u8]) -> Vec<u8> {
 }
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() {
-        return Some(0);
-    }
-    text.windows(part.len()).position(|window| window == part)
+    memchr::memmem::find(text, part)
 }
 
 fn split(call: &mut Call<'_>) -> Result<Value, CallError> {
@@ -179,26 +151,22 @@ fn repeat(call: &mut Call<'_>) -> Result<Value, CallError> {
 
 fn indent(call: &mut Call<'_>, before: &str) -> Result<Value, CallError> {
     let (spaces, subject) = (call.int(0)?, call.text(1)?);
+    if subject.is_empty() {
+        return Ok(Value::from(before));
+    }
     let Ok(spaces) = usize::try_from(spaces) else {
         return Err(CallError::failed("strings: negative Repeat count"));
     };
     let lines = subject.split(|byte| *byte == b'\n').count();
     call.budget.fits(spaces.saturating_mul(lines).saturating_add(subject.len()))?;
     let mut out = before.as_bytes().to_vec();
-    if !subject.is_empty() {
-        let pad = b" ".repeat(spaces);
-        for (index, line) in subject.split(|byte| *byte == b'\n').enumerate() {
-            if index > 0 {
-                out.push(b'\n');
-            }
-            out.extend_from_slice(&pad);
-            out.extend_from_slice(line);
+    let pad = b" ".repeat(spaces);
+    for (index, line) in subject.split(|byte| *byte == b'\n').enumerate() {
+        if index > 0 {
+            out.push(b'\n');
         }
+        out.extend_from_slice(&pad);
+        out.extend_from_slice(line);
     }
     text(call, out)
-}
-
-fn pattern(call: &Call<'_>) -> Result<Regex, CallError> {
-    let pattern = call.text(0)?;
-    Regex::new(&pattern.to_str()).map_err(|error| CallError::failed(format!("error parsing regexp: {error}")))
 }

@@ -9,6 +9,9 @@ use crate::value::{Call, Function, Type, Value};
 /// Lists and maps inside each other: printing one, and letting go of it, goes as deep.
 const MAX_VALUE_DEPTH: usize = 100;
 
+/// How much of its arguments a function may look at for one step.
+const BYTES_PER_STEP: usize = 64;
+
 impl<'t> State<'t, '_> {
     /// Calls the function that an operand names.
     pub(super) fn function(
@@ -77,9 +80,20 @@ impl<'t> State<'t, '_> {
         name: &str,
         values: Vec<Value>,
     ) -> Result<Slot, Fault> {
+        self.charge(values.iter(), node)?;
         let result = function.invoke(&mut Call::new(values, self.budget, self.functions));
         let slot = result.map(|value| Slot::boxed(value, function.result() == &Type::Any));
         self.finish(slot, node, name)
+    }
+
+    /// A function looks at all of its arguments, so big ones cost more steps.
+    fn charge<'v>(&mut self, values: impl Iterator<Item = &'v Value>, node: At<'t>) -> Result<(), Fault> {
+        let bytes = values.fold(0_usize, |sum, value| sum.saturating_add(value.weight()));
+        let paid = self.budget.spend(bytes / BYTES_PER_STEP);
+        if paid.is_err() {
+            self.at = node;
+        }
+        self.within(paid)
     }
 
     /// Errors of a call name the whole command; its result is paid for.
@@ -142,6 +156,7 @@ impl<'t> State<'t, '_> {
             let callee = arguments.first().map_or_else(|| name.to_owned(), ToString::to_string);
             return self.call_value(slots, node, &callee);
         }
+        self.charge(slots.iter().map(|slot| &slot.value), node)?;
         let result = builtin.invoke(slots, self.budget);
         self.finish(result, node, name)
     }
@@ -172,6 +187,7 @@ impl<'t> State<'t, '_> {
         let checked = check_callee(&function, callee, &values);
         match checked {
             Ok(function) => {
+                self.charge(values.iter(), node)?;
                 let result = function.invoke(&mut Call::new(values, self.budget, self.functions));
                 self.finish(result.map(Slot::new), node, "call")
             }

@@ -70,7 +70,7 @@ struct State<'t, 'e> {
     variables: Vec<(&'t str, Slot)>,
 }
 
-impl<'t> State<'t, '_> {
+impl State<'_, '_> {
     fn fail<T>(&self, what: impl Into<String>) -> Result<T, Fault> {
         let (offset, context) = match self.at {
             At::Start => (0, String::new()),

@@ -88,6 +88,9 @@ impl<'t> State<'t, '_> {
             Value::Int(_) | Value::Uint(..) => self.count(branch, &value)?,
             Value::List(list) => {
                 let any = list.element_type() == &Type::Any;
+                // They are copied, even if the loop ends at once.
+                let copied = self.budget.spend(list.len() / 16);
+                self.within(copied)?;
                 let elements = list.elements().into_iter().enumerate().map(|(index, element)| {
                     let index = i64::try_from(index).unwrap_or(i64::MAX);
                     (Slot::new(Value::Int(index)), Slot::boxed(element, any))

@@ -101,6 +101,8 @@ impl Printer {
         }
         match value {
             Value::Nil => self.write(b"<nil>"),
+            // Only for errors; other verbs go on to what is inside.
+            Value::List(_) | Value::Map(_) | Value::Record(_) if verb == 'w' => self.bad_verb(value, verb),
             Value::Bool(truth) => match verb {
                 't' | 'v' => self.pad(if *truth { b"true" } else { b"false" }),
                 _ => self.bad_verb(value, verb),
