@@ -18,6 +18,10 @@ catalogdir ?= /usr/lib/systemd/catalog
 sysusersdir ?= /usr/lib/sysusers.d
 templatedir ?= /usr/lib/convoy/templates
 exampledir ?= /usr/share/doc/convoy/examples
+mandir ?= /usr/share/man
+bashdir ?= /usr/share/bash-completion/completions
+zshdir ?= /usr/share/zsh/vendor-completions
+fishdir ?= /usr/share/fish/vendor_completions.d
 
 RELEASE_TREE := target/release-tree
 RELEASE := target/convoy-$(VERSION)-$(ARCH).tar.gz
@@ -54,9 +58,14 @@ HERE = sed -E 's,/usr/bin/($(subst $(SPACE),|,$(BINARIES))),$(bindir)/\1,g'
 install:
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(generatordir) \
 	    $(DESTDIR)$(polkitdir) $(DESTDIR)$(catalogdir) $(DESTDIR)$(exampledir)/placed \
-	    $(DESTDIR)$(sysusersdir) $(DESTDIR)$(templatedir)
+	    $(DESTDIR)$(sysusersdir) $(DESTDIR)$(templatedir) $(DESTDIR)$(mandir)/man1 \
+	    $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir) $(DESTDIR)$(fishdir)
 	install -m 0755 $(BINARIES:%=target/release/%) $(DESTDIR)$(bindir)/
 	install -m 0755 target/release/$(GENERATOR) $(DESTDIR)$(generatordir)/
+	target/release/convoyctl man $(DESTDIR)$(mandir)/man1
+	target/release/convoyctl completions bash > $(DESTDIR)$(bashdir)/convoyctl
+	target/release/convoyctl completions zsh > $(DESTDIR)$(zshdir)/_convoyctl
+	target/release/convoyctl completions fish > $(DESTDIR)$(fishdir)/convoyctl.fish
 	for unit in units/*.service units/*.socket units/*.target; do \
 	    $(HERE) "$$unit" > $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
 	    chmod 0644 $(DESTDIR)$(unitdir)/"$${unit##*/}"; \
@@ -81,7 +90,9 @@ release: build
 	    unitdir=/etc/systemd/system generatordir=/etc/systemd/system-generators \
 	    polkitdir=/etc/polkit-1/rules.d catalogdir=/usr/local/lib/systemd/catalog \
 	    sysusersdir=/etc/sysusers.d templatedir=/opt/convoy/templates \
-	    exampledir=/opt/convoy/examples > /dev/null
+	    exampledir=/opt/convoy/examples mandir=/usr/local/share/man \
+	    bashdir=/usr/local/share/bash-completion/completions zshdir=/usr/local/share/zsh/site-functions \
+	    fishdir=/usr/local/share/fish/vendor_completions.d > /dev/null
 	# Where people look for a command: on Flatcar in /opt/bin, elsewhere in /usr/local/bin.
 	for place in opt/bin usr/local/bin; do \
 	    install -d $(RELEASE_TREE)/$$place; \
