@@ -137,3 +137,7 @@ fn strip_key<'k>(key: &'k [u8], prefix: &[u8]) -> &'k [u8] {
 fn first_segment(path: &[u8]) -> Text {
     Text::from(path.split(|byte| *byte == b'/').next().unwrap_or_default())
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;
