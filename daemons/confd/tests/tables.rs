@@ -99,6 +99,19 @@ fn includes_end() {
     }
 }
 
+/// Evaluating one template and parsing the next share a thread's stack: this has to fit the two MiB of a test.
+#[test]
+fn deep_templates_include_deep_templates() {
+    let around = |levels: usize| {
+        format!("{}{{{{include \"nested\"}}}}{}", "{{if 1}}".repeat(levels), "{{end}}".repeat(levels))
+    };
+    assert_eq!(render(&around(140), b"{}").as_deref(), Ok("1"));
+    let twice = format!("{{{{define \"T\"}}}}{}{{{{end}}}}{{{{template \"T\"}}}}", around(145));
+    let deeper = format!("{}{{{{template \"T\"}}}}{}", "{{if 1}}".repeat(120), "{{end}}".repeat(120));
+    let error = render(&(twice + &deeper), b"{}").unwrap_err();
+    assert!(error.contains("nested deeper than 300 levels"), "{error}");
+}
+
 #[test]
 fn an_include_that_failed_may_be_tried_again() {
     let keys = read_keys(b"{}", "/").unwrap();

@@ -51,6 +51,7 @@ impl World for Still {
         let text = match name {
             "part" => "<{{.}}{{toUpper \"x\"}}>",
             "circle" => "{{include \"circle\"}}",
+            "nested" => &format!("{{{{{}1{}}}}}", "(".repeat(140), ")".repeat(140)),
             "broken" => "{{",
             "failing" => "\n{{getv \"/nope\"}}",
             deep => match deep.strip_prefix("deep") {
