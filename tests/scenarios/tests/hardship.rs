@@ -357,12 +357,18 @@ fn at_most_one(stage: &Stage) -> Result<()> {
 fn agentless(stage: &Stage) -> Result<()> {
     let (unit, from) = clock(stage, "single-agentless", "WhenCutOff=at-most-one\nStopWithin=5s")?;
     let machine = stage.cluster.machine(from);
-    // Gone for good: systemd has to do it by itself.
-    machine
-        .shell_ok("systemctl mask --runtime agent.service && systemctl kill --signal=KILL agent.service")?;
+    // Gone for good: systemd has to do it by itself. A file in /etc, where the release has its units, can't be masked
+    // in /run.
+    machine.shell_ok(
+        "mkdir -p /run/systemd/system/agent.service.d \
+         && printf '[Service]\\nRestart=no\\n' > /run/systemd/system/agent.service.d/99-once.conf \
+         && systemctl daemon-reload && systemctl kill --signal=KILL agent.service",
+    )?;
     let to = wait_elsewhere(stage, &unit, from)?;
     never_twice(stage, &unit, from, to)?;
-    machine.shell_ok("systemctl unmask --runtime agent.service && systemctl start agent.service")?;
+    machine.shell_ok(
+        "rm -r /run/systemd/system/agent.service.d && systemctl daemon-reload && systemctl start agent.service",
+    )?;
     reunite(stage, &unit, from, to)
 }
 
