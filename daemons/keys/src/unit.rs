@@ -133,7 +133,8 @@ impl Record for LeaderRecord {
     const WHAT: &'static str = "a leader record";
 }
 
-/// Value of `/convoy/freeze`, under the leader's lease: machines vanished at once, and nothing is moved.
+/// Value of `/convoy/freeze`: machines vanished at once, and nothing is moved off them. It is under no lease, so that it
+/// outlives the leader that wrote it: the next one goes on with it, and whoever leads when it ends removes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreezeRecord {
     /// Seconds since the epoch at which it began.

@@ -73,6 +73,8 @@ pub(crate) struct Course {
     pub(crate) together: Vec<Write>,
     /// Keys that have to exist for that.
     pub(crate) present: Vec<String>,
+    /// Keys that must not exist for that.
+    pub(crate) absent: Vec<String>,
     /// What is waited for.
     pub(crate) waits: Option<String>,
     /// Where it is going.
@@ -233,7 +235,12 @@ fn go(
                 course.wait(format!("it may still run on {machine}, which is cut off"));
             }
             Presence::Held => course.wait(format!("{machine} is waited for")),
-            Presence::Present | Presence::Gone { .. } => course.together.push(delete(unit, machine, found)),
+            Presence::Gone { .. } => {
+                // Whoever comes back in this very moment has it, and keeps it.
+                course.absent.push(machine_key(machine));
+                course.together.push(delete(unit, machine, found));
+            }
+            Presence::Present => course.together.push(delete(unit, machine, found)),
         }
     }
     if !runs_there {
@@ -295,7 +302,8 @@ fn suspicions(
                 course.wait(format!("it may still run on {machine}, which is cut off"));
             }
             Some(Presence::Held) => course.wait(format!("{machine} is waited for")),
-            Some(Presence::Gone { .. }) | None => {}
+            Some(Presence::Gone { .. }) => course.absent.push(machine_key(machine)),
+            None => {}
         }
     }
     // Nobody remembers where it was: a former leader may have been moving it off a machine that is now cut off.

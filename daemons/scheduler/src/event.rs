@@ -45,6 +45,8 @@ pub enum Event {
     MachineJoined { machine: MachineId },
     /// Moves are frozen.
     FreezeBegins { absent: Vec<MachineId>, known: usize, lasts: Duration },
+    /// Moves were frozen by a former leader, and still are.
+    FreezeGoesOn { absent: Vec<MachineId>, lasts: Duration },
     /// Moves go on.
     FreezeEnds { reason: &'static str },
     /// A machine came back from an announced reboot.

@@ -13,6 +13,7 @@ pub(crate) fn tell(event: &Event, metrics: &Metrics) {
         | Event::MachineBack { .. }
         | Event::MachineJoined { .. }
         | Event::FreezeBegins { .. }
+        | Event::FreezeGoesOn { .. }
         | Event::FreezeEnds { .. }
         | Event::RebootDone { .. } => tell_machine(event, metrics),
         _ => tell_unit(event, metrics),
@@ -50,6 +51,13 @@ fn tell_machine(event: &Event, metrics: &Metrics) {
             "{} of {known} machines vanished at once ({}): their units are not moved for {} s, unless they are said to \
              be lost",
             absent.len(),
+            names(absent),
+            lasts.as_secs()
+        ),
+        Event::FreezeGoesOn { absent, lasts } => tracing::warn!(
+            absent = names(absent),
+            lasts_seconds = lasts.as_secs(),
+            "the former leader froze moves: the units of machines that are away ({}) are not moved for another {} s",
             names(absent),
             lasts.as_secs()
         ),

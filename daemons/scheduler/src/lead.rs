@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use convoy_keys::{CLUSTER, MACHINES, MAINTENANCE, MOVES, MachineId, RESUME, SCHEDULE, STATES, UNITS};
+use convoy_keys::{
+    CLUSTER, FREEZE, MACHINES, MAINTENANCE, MOVES, MachineId, RESUME, SCHEDULE, STATES, UNITS,
+};
 use convoy_service::message;
 use convoy_store::{
     CautiousFeed, Compare, FeedEvent, Leadership, OUTAGE_GRACE, Store, StoreError, Transaction,
@@ -21,7 +23,7 @@ use crate::time::Now;
 use crate::world::{News, World};
 
 /// All that placement depends on.
-const PREFIXES: [&str; 8] = [MACHINES, MAINTENANCE, UNITS, MOVES, SCHEDULE, STATES, RESUME, CLUSTER];
+const PREFIXES: [&str; 9] = [MACHINES, MAINTENANCE, UNITS, MOVES, SCHEDULE, STATES, FREEZE, RESUME, CLUSTER];
 /// News come in bursts: a listing of units, an agent that reports a dozen states. One look serves them all.
 const COALESCE: Duration = Duration::from_millis(10);
 /// A burst that never ends is looked at all the same.
@@ -170,7 +172,6 @@ impl Lead {
                         self.start_over(&error.to_string());
                     } else {
                         tracing::warn!(error = %error, "a decision could not be written; it is made again");
-                        self.memory.doubt();
                         self.due = Some(Instant::now() + PAUSE);
                     }
                     return Ok(());
@@ -210,7 +211,6 @@ impl Lead {
     /// What is in the store is not known any more: it is read anew before anything else is decided.
     fn start_over(&mut self, reason: &str) {
         tracing::info!(reason, "reading the store anew before the next decision");
-        self.memory.doubt();
         self.world = World::new();
         self.feed = follow(&self.store);
     }
@@ -266,7 +266,10 @@ fn transaction(batch: &Batch, leadership: &Leadership) -> Transaction {
     for key in &batch.present {
         transaction = transaction.when(Compare::Present { key: key.clone() });
     }
-    for Write { key, expected, value, leased } in &batch.writes {
+    for key in &batch.absent {
+        transaction = transaction.when(Compare::Absent { key: key.clone() });
+    }
+    for Write { key, expected, value } in &batch.writes {
         transaction = match expected {
             Expected::Absent => transaction.when(Compare::Absent { key: key.clone() }),
             Expected::At(revision) => {
@@ -275,7 +278,6 @@ fn transaction(batch: &Batch, leadership: &Leadership) -> Transaction {
             Expected::Any => transaction,
         };
         transaction = match value {
-            Some(value) if *leased => transaction.put_leased(key, value.clone(), leadership.lease()),
             Some(value) => transaction.put(key, value.clone()),
             None => transaction.delete(key.clone()),
         };

@@ -10,6 +10,7 @@ pub mod cli;
 mod course;
 mod drain;
 mod event;
+mod freeze;
 mod globals;
 mod groups;
 mod input;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use convoy_keys::{FreezeRecord, MachineId, MachineRecord};
+use convoy_keys::{MachineId, MachineRecord};
 use convoy_store::Revision;
 use convoy_unit_files::UnitName;
 
@@ -56,18 +56,6 @@ pub(crate) struct Avoided {
     pub(crate) bounces: u32,
 }
 
-/// Whether the store has the freeze record that it should have.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) enum Told<T> {
-    /// There is none.
-    #[default]
-    Nothing,
-    /// A write's outcome is unknown.
-    Doubt,
-    /// It says this.
-    This(T),
-}
-
 /// What a leader remembers.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -83,7 +71,6 @@ pub struct Memory {
     pub(crate) freeze: Option<Freeze>,
     /// A machine vanished and others may follow: until then it is waited whether they do.
     pub(crate) suspense: Option<Duration>,
-    pub(crate) freeze_told: Told<FreezeRecord>,
     /// Machines that a freeze ended without.
     pub(crate) written_off: BTreeSet<MachineId>,
     /// Where units are going that are on no machine meanwhile.
@@ -114,10 +101,5 @@ impl Memory {
     /// Whether it depends on the leases of the other machines what becomes of one that vanished.
     pub(crate) fn is_in_suspense(&self) -> bool {
         self.suspense.is_some()
-    }
-
-    /// A write's outcome is unknown: what was told may have to be told again.
-    pub fn doubt(&mut self) {
-        self.freeze_told = Told::Doubt;
     }
 }

@@ -15,6 +15,7 @@ const MOST: usize = 126;
 pub(crate) struct Parcel {
     pub(crate) writes: Vec<Write>,
     pub(crate) present: Vec<String>,
+    pub(crate) absent: Vec<String>,
     pub(crate) events: Vec<Event>,
     /// It makes up for something that was lost.
     pub(crate) is_urgent: bool,
@@ -28,8 +29,10 @@ pub(crate) fn pack(mut parcels: Vec<Parcel>) -> Vec<Batch> {
     parcels.sort_by(|a, b| (!a.is_urgent, &a.machine).cmp(&(!b.is_urgent, &b.machine)));
     let mut batches: Vec<Batch> = Vec::new();
     for mut parcel in parcels {
-        parcel.present.sort();
-        parcel.present.dedup();
+        for keys in [&mut parcel.present, &mut parcel.absent] {
+            keys.sort();
+            keys.dedup();
+        }
         if size(&parcel) > MOST {
             tracing::warn!(writes = parcel.writes.len(), "a group is too large for one transaction");
             batches.extend(split(parcel));
@@ -39,13 +42,16 @@ pub(crate) fn pack(mut parcels: Vec<Parcel>) -> Vec<Batch> {
             Some(batch) if fits(batch, &parcel) => {
                 batch.writes.append(&mut parcel.writes);
                 batch.present.append(&mut parcel.present);
-                batch.present.sort();
-                batch.present.dedup();
+                batch.absent.append(&mut parcel.absent);
+                for keys in [&mut batch.present, &mut batch.absent] {
+                    keys.sort();
+                    keys.dedup();
+                }
                 batch.events.append(&mut parcel.events);
             }
             _ => {
-                let Parcel { writes, present, events, .. } = parcel;
-                batches.push(Batch { writes, present, events });
+                let Parcel { writes, present, absent, events, .. } = parcel;
+                batches.push(Batch { writes, present, absent, events });
             }
         }
     }
@@ -53,21 +59,26 @@ pub(crate) fn pack(mut parcels: Vec<Parcel>) -> Vec<Batch> {
 }
 
 fn size(parcel: &Parcel) -> usize {
-    parcel.writes.len() + parcel.present.len()
+    parcel.writes.len() + parcel.present.len() + parcel.absent.len()
 }
 
 fn fits(batch: &Batch, parcel: &Parcel) -> bool {
-    batch.writes.len() + batch.present.len() + size(parcel) <= AIM
+    batch.writes.len() + batch.present.len() + batch.absent.len() + size(parcel) <= AIM
 }
 
 /// Deletions first, so that nothing is in two places between two transactions.
 fn split(mut parcel: Parcel) -> Vec<Batch> {
     parcel.writes.sort_by_key(|write| write.value.is_some());
-    let room = MOST.saturating_sub(parcel.present.len()).max(1);
+    let room = MOST.saturating_sub(parcel.present.len() + parcel.absent.len()).max(1);
     let mut batches: Vec<Batch> = parcel
         .writes
         .chunks(room)
-        .map(|writes| Batch { writes: writes.to_vec(), present: parcel.present.clone(), events: Vec::new() })
+        .map(|writes| Batch {
+            writes: writes.to_vec(),
+            present: parcel.present.clone(),
+            absent: parcel.absent.clone(),
+            events: Vec::new(),
+        })
         .collect();
     if let Some(last) = batches.last_mut() {
         last.events = parcel.events;

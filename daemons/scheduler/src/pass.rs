@@ -78,6 +78,7 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
             parcel.machine.get_or_insert(intent.to);
             parcel.writes.append(&mut course.together);
             parcel.present.append(&mut course.present);
+            parcel.absent.append(&mut course.absent);
             parcel.events.extend(course.event);
         }
         parcels.push(parcel);

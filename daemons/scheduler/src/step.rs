@@ -28,19 +28,17 @@ pub struct Write {
     pub expected: Expected,
     /// What it is to hold; nothing to remove it.
     pub value: Option<Vec<u8>>,
-    /// It ends with the leadership.
-    pub leased: bool,
 }
 
 impl Write {
-    /// Writes a key for good.
+    /// Writes a key.
     pub(crate) fn put(key: String, expected: Expected, value: Vec<u8>) -> Self {
-        Self { key, expected, value: Some(value), leased: false }
+        Self { key, expected, value: Some(value) }
     }
 
     /// Removes a key.
     pub(crate) fn delete(key: String, expected: Expected) -> Self {
-        Self { key, expected, value: None, leased: false }
+        Self { key, expected, value: None }
     }
 }
 
@@ -51,6 +49,8 @@ pub struct Batch {
     pub writes: Vec<Write>,
     /// Keys that have to exist.
     pub present: Vec<String>,
+    /// Keys that must not exist.
+    pub absent: Vec<String>,
     /// What to tell when they were made.
     pub events: Vec<Event>,
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use convoy_keys::{
-    ClusterKey, Desired, MachineId, MachineRecord, MaintenanceRecord, MoveRecord, Record, ScheduleRecord,
-    StateRecord, UnitRecord,
+    ClusterKey, Desired, FreezeRecord, MachineId, MachineRecord, MaintenanceRecord, MoveRecord, Record,
+    ScheduleRecord, StateRecord, UnitRecord,
 };
 use convoy_store::{Change, Entry, FeedEvent, Revision};
 use convoy_unit_files::{Definition, Strictness, UnitName};
@@ -129,6 +129,8 @@ pub struct World {
     pub schedule: Placed<Scheduled>,
     /// What machines have.
     pub states: Placed<StateRecord>,
+    /// What is said of a freeze; the record is nothing when it can't be read.
+    pub freeze: Option<Written<Option<FreezeRecord>>>,
     /// The operator's word that a freeze shall end.
     pub resume: Option<Revision>,
     /// The store has a name.
@@ -315,9 +317,13 @@ impl World {
                 let record = self.parse::<StateRecord>(entry, "the unit is taken to be there");
                 self.states.entry(unit).or_default().insert(machine, record.unwrap_or_default());
             }
+            ClusterKey::Freeze => {
+                let record = self.parse::<FreezeRecord>(entry, "it counts for nothing and is removed");
+                self.freeze = Some(Written { record, modified });
+            }
             ClusterKey::Resume => self.resume = Some(modified),
             ClusterKey::Cluster => self.cluster = true,
-            ClusterKey::Leader | ClusterKey::Freeze => {}
+            ClusterKey::Leader => {}
         }
     }
 
@@ -330,9 +336,10 @@ impl World {
             Some(ClusterKey::Unit(unit)) => drop(self.units.remove(&unit)),
             Some(ClusterKey::Schedule(machine, unit)) => take_out(&mut self.schedule, &machine, &unit),
             Some(ClusterKey::State(machine, unit)) => take_out(&mut self.states, &machine, &unit),
+            Some(ClusterKey::Freeze) => self.freeze = None,
             Some(ClusterKey::Resume) => self.resume = None,
             Some(ClusterKey::Cluster) => self.cluster = false,
-            Some(ClusterKey::Leader | ClusterKey::Freeze) | None => {}
+            Some(ClusterKey::Leader) | None => {}
         }
     }
 

@@ -31,6 +31,7 @@ fn one_machines_units_move_in_one_transaction() {
     let step = model.pass();
     assert_eq!(step.batches.len(), 1);
     assert_eq!(step.batches[0].writes.len(), 4, "two entries away and two new ones: {:?}", step.batches);
+    assert_eq!(step.batches[0].absent, ["/convoy/machines/m2"], "whoever is back in that moment keeps them");
     assert!(model.events.iter().any(|event| matches!(event, Event::MachineLost { units: 2, .. })));
     let moved = |event: &&Event| matches!(event, Event::Moved { cause: Cause::MachineLost, .. });
     assert_eq!(model.events.iter().filter(moved).count(), 2, "{:?}", model.events);
@@ -216,6 +217,114 @@ fn a_new_leader_freezes_what_it_finds_missing() {
     model.new_leader();
     model.settle();
     assert_eq!(model.summary.frozen.len(), 2);
+    assert_eq!(units_on(&model, "m1"), 2);
+}
+
+#[test]
+fn a_new_leader_does_not_wait_for_the_machine_that_the_old_one_died_with() {
+    let mut model = fleet(&["m1", "m2", "m3", "m4"]);
+    model.lose("m1");
+    model.new_leader();
+    model.pass();
+    assert_eq!(units_on(&model, "m1"), 0, "at the first look");
+}
+
+#[test]
+fn a_freeze_outlives_its_leader() {
+    // After how many seconds another one leads, who is back by then, and whether moves are frozen under it, too.
+    for (after, back, is_frozen) in [
+        (30, &[][..], true),
+        (30, &["m1"], true),
+        (30, &["m1", "m2"], false),
+        (599, &[], true),
+        (600, &[], false),
+        (609, &[], false),
+        // Nobody led for long: all of it begins anew.
+        (3600, &[], true),
+    ] {
+        let mut model = fleet(&["m1", "m2", "m3", "m4"]);
+        model.lose("m1");
+        model.lose("m2");
+        model.settle();
+        let record = model.entries[FREEZE].clone();
+        model.advance(after * SECOND);
+        for machine in back {
+            model.machine(machine);
+        }
+        model.new_leader();
+        model.settle();
+        let case = format!("{back:?} after {after} s");
+        assert_eq!(!model.summary.frozen.is_empty(), is_frozen, "{case}");
+        assert_eq!(model.entries.contains_key(FREEZE), is_frozen, "{case}");
+        assert_eq!(units_on(&model, "m2") == 2, is_frozen || back.contains(&"m2"), "{case}");
+        if is_frozen && back.is_empty() && after < 600 {
+            assert_eq!(model.entries[FREEZE], record, "{case}: it is the same one");
+            model.advance((600 - after) * SECOND);
+            model.settle();
+            assert_eq!((units_on(&model, "m1"), units_on(&model, "m2")), (0, 0), "{case}: it ends in time");
+        }
+        if is_frozen && !back.is_empty() {
+            model.advance(Duration::from_millis(9_999));
+            model.settle();
+            assert_eq!(units_on(&model, "m2"), 2, "{case}: it may be on the way");
+            model.advance(Duration::from_millis(1));
+            model.settle();
+            assert_eq!(units_on(&model, "m2"), 0, "{case}");
+            assert!(!model.entries.contains_key(FREEZE), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_freeze_ends_by_a_word_though_its_leader_is_gone() {
+    let mut model = fleet(&["m1", "m2", "m3", "m4"]);
+    model.lose("m1");
+    model.lose("m2");
+    model.settle();
+    model.put(RESUME, b"");
+    model.new_leader();
+    model.settle();
+    assert_eq!((units_on(&model, "m1"), units_on(&model, "m2")), (0, 0));
+    assert!(!model.entries.contains_key(FREEZE) && !model.entries.contains_key(RESUME));
+}
+
+#[test]
+fn a_freeze_record_that_makes_no_sense_does_no_harm() {
+    for (value, is_frozen) in [
+        (&b"rubbish"[..], false),
+        (b"{\"since\":5,\"absent\":[],\"until\":18446744073709551615}", false),
+        (b"{\"since\":5,\"absent\":[\"m1\",\"m9\"],\"until\":18446744073709551615}", true),
+    ] {
+        let mut model = fleet(&["m1", "m2", "m3", "m4"]);
+        model.lose("m1");
+        model.put(FREEZE, value);
+        model.new_leader();
+        model.settle();
+        let case = String::from_utf8_lossy(value).into_owned();
+        if is_frozen {
+            assert_eq!(units_on(&model, "m1"), 2, "{case}");
+            let record = FreezeRecord::parse(&model.entries[FREEZE].value).unwrap();
+            assert_eq!(record.until, model.now.unix + 600, "{case}: for no longer than any other");
+            model.advance(600 * SECOND);
+            model.settle();
+        }
+        model.advance(10 * SECOND);
+        model.settle();
+        assert_eq!(units_on(&model, "m1"), 0, "{case}");
+        assert!(!model.entries.contains_key(FREEZE), "{case}");
+    }
+}
+
+#[test]
+fn who_removes_the_record_ends_no_freeze() {
+    let mut model = fleet(&["m1", "m2", "m3", "m4"]);
+    model.lose("m1");
+    model.lose("m2");
+    model.settle();
+    let record = model.entries[FREEZE].value.clone();
+    model.delete(FREEZE);
+    model.settle();
+    assert_eq!(model.entries[FREEZE].value, record);
     assert_eq!(units_on(&model, "m1"), 2);
 }
 

@@ -212,7 +212,6 @@ impl Model {
     /// Another process leads, which remembers nothing.
     pub(crate) fn new_leader(&mut self) {
         self.memory = Memory::new("another".to_owned());
-        self.entries.remove("/convoy/freeze");
     }
 
     /// One look, without carrying anything out.
@@ -236,6 +235,9 @@ impl Model {
             assert!(batch.writes.len() <= 126, "{} writes in one transaction", batch.writes.len());
             for key in &batch.present {
                 assert!(self.entries.contains_key(key), "{key} has to be there");
+            }
+            for key in &batch.absent {
+                assert!(!self.entries.contains_key(key), "{key} must not be there");
             }
             for write in &batch.writes {
                 let found = self.entries.get(&write.key).map(|entry| entry.mod_revision);

@@ -37,8 +37,11 @@ fn its_machine_is_lost_and_the_fence_is_waited_for() {
     model.settle();
     assert_eq!(model.on("a.service"), [here]);
     model.advance(Duration::from_millis(1));
-    model.settle();
+    let step = model.pass();
     assert_eq!(model.on("a.service"), [there]);
+    let moves = |batch: &&convoy_scheduler::Batch| batch.writes.iter().any(|write| write.key.contains(there));
+    let batch = step.batches.iter().find(moves).unwrap();
+    assert_eq!(batch.absent, [machine_key(&machine_id(here))], "else it has started it again");
 }
 
 #[test]
