@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use convoy_keys::{CLUSTER, Desired, FREEZE, LEADER, RESUME, unit_key};
+use convoy_keys::{
+    CLUSTER, Desired, FREEZE, LEADER, MachineId, MachineRecord, RESUME, Record, SCHEDULE, machine_key,
+    unit_key,
+};
 use convoy_store::{Compare, Transaction};
 use convoy_unit_files::UnitName;
 
@@ -43,7 +46,7 @@ async fn twenty_killed_leaders_lose_nothing_and_double_nothing() {
                 compatible: false,
                 restarts: 0,
             };
-            let value = convoy_keys::Record::to_json(&record).unwrap();
+            let value = Record::to_json(&record).unwrap();
             store.put(&unit_key(&name), &value).await.unwrap();
             if number % 10 == 9 {
                 let gone = UnitName::parse(&format!("app@{}.service", number - 5)).unwrap();
@@ -101,9 +104,9 @@ async fn a_new_leader_finishes_the_move_of_the_old_one() {
     let home = fleet.home("a.service").await;
     wait_for_state(&fleet, &home, "a.service").await;
     let other = if home == "m1" { "m2" } else { "m1" };
-    let asked = convoy_keys::MoveRecord { machine: convoy_keys::MachineId::parse(other).unwrap() };
+    let asked = convoy_keys::MoveRecord { machine: MachineId::parse(other).unwrap() };
     let key = convoy_keys::move_key(&UnitName::parse("a.service").unwrap());
-    fleet.store.put(&key, &convoy_keys::Record::to_json(&asked).unwrap()).await.unwrap();
+    fleet.store.put(&key, &Record::to_json(&asked).unwrap()).await.unwrap();
     fleet.until("the first half", |schedule| !schedule.contains_key("a.service")).await;
     fleet.kill_leader().await;
     fleet.scheduler("s2");
@@ -160,6 +163,95 @@ async fn many_machines_lost_at_once_freeze_moves_until_somebody_says_they_are_lo
     })
     .await;
     assert_eq!(fleet.schedule().await.len(), 9);
+}
+
+/// When machines come back, etcd may elect anew, and the leader changes: nobody who leads then moves what the first one
+/// left where it was, neither while both machines are away nor when only one of them is back.
+#[tokio::test]
+async fn a_freeze_outlives_its_leaders() {
+    let mut fleet = Fleet::start(1, &["m1", "m2", "m3", "m4"]).await;
+    for number in 0..8 {
+        fleet.launch(&format!("a@{number}.service"), &unit("")).await;
+    }
+    fleet.until("eight units", |schedule| schedule.len() == 8).await;
+    let leases = [fleet.agents["m1"].lease().await, fleet.agents["m2"].lease().await];
+    for id in ["m1", "m2"] {
+        fleet.agents.remove(id).unwrap().crash();
+    }
+    let (first, second) = tokio::join!(fleet.etcd.revoke(leases[0]), fleet.etcd.revoke(leases[1]));
+    first.and(second).unwrap();
+    within("the freeze", async {
+        while fleet.store.get(FREEZE).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let frozen = fleet.schedule().await;
+    let has_units = |id: &str| frozen.values().any(|machines| machines.contains(id));
+    // One of the two may have been noticed first, and its units moved before the other was gone.
+    let (last, other) = if has_units("m2") { ("m2", "m1") } else { ("m1", "m2") };
+    assert!(has_units(last), "{frozen:?}");
+
+    for (leader, returns) in [("s2", None), ("s3", Some(other))] {
+        fleet.kill_leader().await;
+        if let Some(returns) = returns {
+            fleet.machine(returns, Kind::default()).await;
+        }
+        fleet.scheduler(leader);
+        let name = format!("{leader}.service");
+        fleet.launch(&name, &unit("")).await;
+        // It has looked, and written what it had to write, when a new unit has its place.
+        fleet.home(&name).await;
+        let schedule = fleet.schedule().await;
+        assert!(frozen.iter().all(|(name, machines)| schedule[name] == *machines), "{leader}: {schedule:?}");
+        assert!(fleet.store.get(FREEZE).await.unwrap().is_some(), "{leader}");
+    }
+    fleet.machine(last, Kind::default()).await;
+    within("the end of the freeze", async {
+        while fleet.store.get(FREEZE).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let schedule = fleet.schedule().await;
+    assert!(frozen.iter().all(|(name, machines)| schedule[name] == *machines), "{schedule:?}");
+}
+
+/// A machine's record vanishes and is back a moment later. Either its unit was moved while there was no record, or it
+/// stays; and a leader whose write came too late reads anew, and goes on leading.
+#[tokio::test]
+async fn a_machine_that_is_back_in_the_same_moment_is_not_robbed() {
+    let fleet = Fleet::start(1, &["m2", "m3"]).await;
+    let leader = fleet.leader().await;
+    let key = machine_key(&MachineId::parse("m1").unwrap());
+    let record = MachineRecord {
+        name: "m1".into(),
+        boot_id: "b1".into(),
+        metadata: [("disk".to_owned(), "fast".to_owned())].into(),
+        ..MachineRecord::default()
+    };
+    let record = record.to_json().unwrap();
+    fleet.store.put(&key, &record).await.unwrap();
+    let text = format!("{}\n[X-Convoy]\nPrefer=disk=fast:1000\n", unit(""));
+    for round in 0..30 {
+        let name = format!("a@{round}.service");
+        fleet.launch(&name, &text).await;
+        assert_eq!(fleet.home(&name).await, "m1");
+        fleet.store.delete(&key).await.unwrap();
+        tokio::time::sleep(Duration::from_micros(500 * round)).await;
+        fleet.store.put(&key, &record).await.unwrap();
+        // When the next one has its place, all of that has been dealt with.
+        let next = format!("next@{round}.service");
+        fleet.launch(&next, &unit("")).await;
+        fleet.home(&next).await;
+        let back = fleet.store.get(&key).await.unwrap().unwrap().create_revision;
+        let listed = fleet.store.list(SCHEDULE).await.unwrap();
+        let (place, entry) = listed.entries.iter().find(|(key, _)| key.ends_with(&name)).unwrap();
+        let stayed = place.starts_with("/convoy/schedule/m1/");
+        assert!(stayed || entry.mod_revision < back, "{place} at {:?}, back at {back:?}", entry.mod_revision);
+    }
+    assert_eq!(fleet.leader().await, leader);
+    fleet.nothing_ran_twice();
 }
 
 /// Cut off together, but their leases end one after the other: not even the first one's units are moved.
