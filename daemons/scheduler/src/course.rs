@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use convoy_keys::{
     Desired, MachineId, MaintenanceMode, Record, ScheduleRecord, StateRecord, machine_key, schedule_key,
+    state_key,
 };
 use convoy_unit_files::{CutOff, Definition, UnitName};
 
@@ -240,7 +241,11 @@ fn go(
                 course.absent.push(machine_key(machine));
                 course.together.push(delete(unit, machine, found));
             }
-            Presence::Present => course.together.push(delete(unit, machine, found)),
+            Presence::Present => {
+                // It may be starting it right now; then it is told to stop it first.
+                course.absent.push(state_key(machine, unit));
+                course.together.push(delete(unit, machine, found));
+            }
         }
     }
     if !runs_there {
@@ -296,6 +301,7 @@ fn suspicions(
                 }
                 // Its state key went with its lease, not because the unit was stopped, if the machine goes now.
                 course.present.push(machine_key(machine));
+                course.absent.push(state_key(machine, unit));
             }
             Some(Presence::Gone { since }) if chart.now.monotonic < *since + fence => {
                 alarm.at(*since + fence);

@@ -11,7 +11,7 @@ use convoy_store::{
     CautiousFeed, Compare, FeedEvent, Leadership, OUTAGE_GRACE, Store, StoreError, Transaction,
 };
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::journal::tell;
 use crate::memory::Memory;
@@ -185,7 +185,8 @@ impl Lead {
         Ok(())
     }
 
-    /// When a machine is missing: who of the others does not renew its lease. `None` when that is not known.
+    /// When a machine is missing: who of the others does not renew its lease, or can't be said to do so in time. `None`
+    /// when none is missing.
     async fn wavering(&self) -> Option<BTreeSet<MachineId>> {
         if !self.world.misses_machines() {
             return None;
@@ -195,12 +196,17 @@ impl Lead {
             let (store, id, lease) = (self.store.clone(), id.clone(), seen.lease);
             questions.spawn(async move { (id, store.lease_left(lease).await) });
         }
-        let answers = timeout(LEASES, questions.join_all()).await.ok()?;
-        let is_late = |(left, granted): (Duration, Duration)| left * 2 < granted;
-        let wavers = |(id, left): (MachineId, Result<Option<(Duration, Duration)>, StoreError>)| {
-            left.ok()?.is_none_or(is_late).then_some(id)
-        };
-        Some(answers.into_iter().filter_map(wavers).collect())
+        // Whoever does not answer for sure may be gone: that delays a move by one more question, and is no more than that.
+        let mut wavering: BTreeSet<MachineId> = self.world.machines.keys().cloned().collect();
+        let deadline = Instant::now() + LEASES;
+        while let Ok(Some(answer)) = timeout_at(deadline, questions.join_next()).await {
+            if let Ok((id, Ok(Some((left, granted))))) = answer
+                && left * 2 >= granted
+            {
+                wavering.remove(&id);
+            }
+        }
+        Some(wavering)
     }
 
     fn now(&self) -> Now {

@@ -139,7 +139,8 @@ pub struct World {
     pub departed: BTreeSet<MachineId>,
     /// Everything was read anew since the last look: what happened before is not known.
     pub is_anew: bool,
-    /// Machines whose leases are not being renewed, if somebody has just asked for that: they may be gone already.
+    /// Machines whose leases are not being renewed for all that is known, if somebody has just asked for that: they may be
+    /// gone already.
     pub wavering: Option<BTreeSet<MachineId>>,
     /// Keys whose values can't be used, with the reason.
     pub unusable: BTreeMap<String, String>,

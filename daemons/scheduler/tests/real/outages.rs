@@ -58,7 +58,8 @@ async fn a_frozen_member_stops_nothing_and_work_goes_on() {
 async fn a_wiped_store_adopts_what_runs() {
     let mut fleet = Fleet::with(
         Etcd::start_with(Options::default()).await.unwrap(),
-        Policy { settle: Duration::from_secs(1), ..Policy::default() },
+        // What is found running is adopted without waiting for its end; it is long enough for any delay in this test.
+        Policy { settle: Duration::from_secs(50), ..Policy::default() },
         &[],
     )
     .await;

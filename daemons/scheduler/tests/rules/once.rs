@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use convoy_keys::{MaintenanceMode, machine_key};
+use convoy_keys::{MaintenanceMode, machine_key, state_key};
 
-use crate::model::{Model, machine_id, text};
+use crate::model::{Model, machine_id, name, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -113,6 +113,7 @@ fn the_new_entry_holds_only_if_the_old_machine_is_still_there() {
     let put = step.batches.iter().find(|batch| !batch.writes.is_empty()).unwrap();
     assert!(put.writes.iter().any(|write| write.key.contains(there)));
     assert_eq!(put.present, [machine_key(&machine_id(here))], "else its lease took the state away");
+    assert_eq!(put.absent, [state_key(&machine_id(here), &name("a.service"))], "and it did not come back");
 }
 
 #[test]

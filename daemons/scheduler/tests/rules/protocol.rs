@@ -83,6 +83,18 @@ fn a_move_is_made_in_two_halves() {
 }
 
 #[test]
+fn who_has_not_said_that_it_runs_it_must_not_have_begun_to() {
+    let mut model = Model::new(&["m1", "m2"]);
+    model.unit("a.service", PLAIN);
+    model.settle();
+    assert_eq!(model.on("a.service"), ["m1"]);
+    model.wish("a.service", "m2");
+    let step = model.pass();
+    assert_eq!(model.on("a.service"), ["m2"], "at once");
+    assert_eq!(step.batches[0].absent, ["/convoy/states/m1/a.service"]);
+}
+
+#[test]
 fn a_move_that_can_not_be_is_refused_at_once() {
     for (name, fleet, to) in [
         ("no such machine", "", "m9"),
