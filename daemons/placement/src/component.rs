@@ -7,7 +7,7 @@ use crate::{
     catalog::Entry,
     csp::{Clique, Company, Problem, Var, VarAt},
     globals::{Relation, is_stronger},
-    pass::Pass,
+    pass::{ON_ITS_OWN, Pass},
     room::Room,
     table::{MachineAt, Table, UnitAt},
     teams::BlockAt,
@@ -91,8 +91,9 @@ impl Pass<'_> {
         for ((block, units), domain) in blocks.iter().zip(&members).zip(&domains) {
             let mut small = Bits::none(machines.len());
             domain.iter().filter_map(position).for_each(|machine| small.insert(machine));
-            let at_home = units.iter().filter(|unit| self.home[**unit].is_some()).count();
-            let home = units.iter().find_map(|unit| self.home[*unit]).and_then(position);
+            let with_home = units.iter().filter(|unit| self.home[**unit].is_some()).count();
+            let homes = self.homes(&[*block]).into_iter();
+            let homes = homes.filter_map(|home| Some((position(home)?, self.cost(*block, home)))).collect();
             let known = &self.teams.blocks[*block];
             problem.vars.push(Var {
                 domain: small,
@@ -101,7 +102,8 @@ impl Pass<'_> {
                 followers: known.followers.iter().filter_map(var_of).collect(),
                 ties: known.ties.iter().filter_map(var_of).collect(),
                 tally: self.tally(&[*block]),
-                home: home.map(|home| (home, at_home)),
+                homes,
+                elsewhere: with_home * ON_ITS_OWN,
             });
         }
         for (one, units) in members.iter().enumerate() {

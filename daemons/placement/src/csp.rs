@@ -5,7 +5,7 @@
 
 use crate::{
     bits::Bits,
-    pass::Tally,
+    pass::{Cost, Tally},
     table::{MachineAt, Table},
 };
 
@@ -23,8 +23,17 @@ pub(crate) struct Var {
     pub(crate) followers: Vec<VarAt>,
     pub(crate) ties: Vec<VarAt>,
     pub(crate) tally: Tally,
-    /// Where it stays if it may, and how many units move if it does not.
-    pub(crate) home: Option<(MachineAt, usize)>,
+    /// Machines where it costs less than elsewhere to have it, and what.
+    pub(crate) homes: Vec<(MachineAt, Cost)>,
+    pub(crate) elsewhere: Cost,
+}
+
+impl Var {
+    /// What it costs to have it on this machine.
+    pub(crate) fn cost(&self, machine: MachineAt) -> Cost {
+        let home = self.homes.iter().find(|(home, _)| *home == machine);
+        home.map_or(self.elsewhere, |(_, cost)| *cost)
+    }
 }
 
 /// The problem.
@@ -73,8 +82,8 @@ pub(crate) struct Question {
     pub(crate) demands: Table<Demand>,
     /// Units of each tier that may stay without a machine.
     pub(crate) drops: Tally,
-    /// Units that may leave their homes.
-    pub(crate) moves: usize,
+    /// What moves may cost.
+    pub(crate) moves: Cost,
 }
 
 /// The answer.
@@ -149,7 +158,7 @@ impl Search<'_> {
             for (var, demand) in self.problem.vars.iter().zip(self.question.demands.iter()) {
                 if *demand != Demand::Out {
                     row.push(var.domain.has(machine));
-                    homely |= limited && var.home.is_some_and(|(home, _)| home == machine);
+                    homely |= limited && var.homes.iter().any(|(home, _)| *home == machine);
                 }
             }
             let same = known
@@ -204,25 +213,18 @@ impl Search<'_> {
     }
 
     fn choices(&self, var: VarAt) -> usize {
-        match self.bound_home(var) {
-            Some(home) => usize::from(self.open[var].has(home)),
-            None => self.open[var].count(),
-        }
+        if self.is_bound(var) { self.options(var).count() } else { self.open[var].count() }
     }
 
-    /// Its home, if no more moves are allowed to it.
-    fn bound_home(&self, var: VarAt) -> Option<MachineAt> {
-        self.problem.vars[var].home.filter(|(_, units)| *units > self.moves).map(|(home, _)| home)
+    /// Whether only homes are cheap enough for it.
+    fn is_bound(&self, var: VarAt) -> bool {
+        self.problem.vars[var].elsewhere > self.moves
     }
 
     fn values(&self, var: VarAt) -> Vec<MachineAt> {
-        let home = self.problem.vars[var].home.map(|(home, _)| home);
-        if let Some(home) = self.bound_home(var) {
-            return self.open[var].has(home).then_some(home).into_iter().collect();
-        }
-        let mut values: Vec<(bool, i64, MachineAt)> = Vec::new();
+        let mut values: Vec<(Cost, i64, MachineAt)> = Vec::new();
         let mut seen: Vec<usize> = Vec::new();
-        for machine in self.open[var].iter() {
+        for machine in self.options(var) {
             if self.guests[machine] == 0 {
                 let kind = self.kinds[machine];
                 if seen.contains(&kind) {
@@ -231,7 +233,7 @@ impl Search<'_> {
                 seen.push(kind);
             }
             let load = self.problem.load[machine] + i64::from(self.guests[machine]);
-            values.push((home != Some(machine), load, machine));
+            values.push((self.problem.vars[var].cost(machine), load, machine));
         }
         values.sort_unstable();
         values.into_iter().map(|(_, _, machine)| machine).collect()
@@ -278,11 +280,11 @@ impl Search<'_> {
         self.company.leaves(var, machine);
     }
 
-    fn cost(&self, var: VarAt, machine: MachineAt) -> usize {
+    fn cost(&self, var: VarAt, machine: MachineAt) -> Cost {
         if self.question.moves == usize::MAX {
             return 0;
         }
-        self.problem.vars[var].home.map_or(0, |(home, units)| if home == machine { 0 } else { units })
+        self.problem.vars[var].cost(machine)
     }
 
     /// The block stays without a machine, if that is allowed and nobody here needs it.
@@ -392,7 +394,8 @@ impl Search<'_> {
     }
 
     fn options(&self, var: VarAt) -> impl Iterator<Item = MachineAt> + '_ {
-        let bound = self.bound_home(var);
-        self.open[var].iter().filter(move |machine| bound.is_none_or(|home| home == *machine))
+        let bound = self.is_bound(var);
+        let known = &self.problem.vars[var];
+        self.open[var].iter().filter(move |machine| !bound || known.cost(*machine) <= self.moves)
     }
 }

@@ -1,7 +1,7 @@
 //! Whoever is nowhere goes to the best machine.
 
 use crate::{
-    pass::{Pass, Tally},
+    pass::{Cost, Pass, Tally},
     table::{MachineAt, UnitAt},
     teams::{BlockAt, TeamAt},
 };
@@ -100,7 +100,7 @@ impl Pass<'_> {
     /// Places as much as possible of these blocks on one machine; false if nothing at all.
     fn place_together(&mut self, blocks: &[BlockAt]) -> bool {
         let units = self.units(blocks);
-        let home = units.iter().find_map(|unit| self.home[*unit]);
+        let home = units.first().filter(|_| units.len() == 1).and_then(|unit| self.home[*unit]);
         let wish = units.iter().find_map(|unit| self.entry(*unit)?.wish);
         for machine in wish.into_iter().chain(home) {
             if self.put_all(blocks, machine) {
@@ -115,7 +115,7 @@ impl Pass<'_> {
 
     /// No machine takes all: the one that takes the most, those that ran before new ones.
     fn place_most(&mut self, blocks: &[BlockAt], units: &[UnitAt]) -> bool {
-        let mut best: Option<(Tally, std::cmp::Reverse<(i64, MachineAt)>)> = None;
+        let mut best: Option<(Tally, std::cmp::Reverse<(Cost, i64, MachineAt)>)> = None;
         let mut machines = self.domain(&units.iter().take(1).copied().collect::<Vec<_>>());
         units.iter().filter_map(|unit| self.entry(*unit)).for_each(|entry| {
             machines.join(&self.catalog.domain(entry));
@@ -124,13 +124,16 @@ impl Pass<'_> {
             let taken = self.put(blocks, machine);
             let tally = self.tally(&taken);
             taken.iter().rev().for_each(|block| drop(self.take_off(*block)));
-            let score = (tally, std::cmp::Reverse((self.state.load[machine], machine)));
+            let score = (
+                tally,
+                std::cmp::Reverse((self.cost_of(&taken, machine), self.state.load[machine], machine)),
+            );
             if !taken.is_empty() && best.as_ref().is_none_or(|best| score > *best) {
                 best = Some(score);
             }
         }
         match best {
-            Some((_, std::cmp::Reverse((_, machine)))) => {
+            Some((_, std::cmp::Reverse((_, _, machine)))) => {
                 self.put(blocks, machine);
                 true
             }

@@ -24,6 +24,12 @@ pub(crate) type Tier = usize;
 /// How many units of each tier.
 pub(crate) type Tally = [usize; 3];
 
+/// What it costs that units leave their homes. A unit that leaves by itself costs `ON_ITS_OWN`; one that comes to
+/// its target, which stays, costs 1: no target moves to spare its followers the way.
+pub(crate) type Cost = usize;
+
+pub(crate) const ON_ITS_OWN: Cost = 1 << 20;
+
 /// The working state of one pass.
 #[derive(Debug)]
 pub(crate) struct Pass<'c> {
@@ -33,6 +39,8 @@ pub(crate) struct Pass<'c> {
     pub(crate) loads: Loads,
     /// Where a unit stays unless something gains by its moving.
     pub(crate) home: Table<Option<MachineAt>>,
+    /// Where a block has to go because a target of it is at home there.
+    pub(crate) drawn: Table<Option<MachineAt>>,
     /// Blocks that could not stay although their machine suits them.
     pub(crate) clashed: BTreeSet<BlockAt>,
     /// Elementary steps that searches may still take in this pass.
@@ -76,9 +84,11 @@ impl<'c> Pass<'c> {
             }
             somebody_requires_room |= entry.needs_room() && entry.unit.rules.require_capacity;
         }
+        let drawn = Table::filled(None, teams.blocks.len());
         Self {
             catalog,
             teams,
+            drawn,
             state: State::new(catalog),
             loads: Loads::default(),
             home: Table::filled(None, catalog.positions()),
@@ -219,6 +229,29 @@ impl<'c> Pass<'c> {
         let mut domain = first.unwrap_or_else(|| Bits::none(self.catalog.sites.len()));
         entries.for_each(|entry| domain.keep(&self.catalog.domain(entry)));
         domain
+    }
+
+    /// What it costs that the block is on this machine.
+    pub(crate) fn cost(&self, block: BlockAt, machine: MachineAt) -> Cost {
+        let each = if self.drawn[block] == Some(machine) { 1 } else { ON_ITS_OWN };
+        let away = |unit: &UnitAt| self.home[*unit].is_some_and(|home| home != machine);
+        each * self.teams.blocks[block].members().filter(away).count()
+    }
+
+    pub(crate) fn cost_of(&self, blocks: &[BlockAt], machine: MachineAt) -> Cost {
+        blocks.iter().map(|block| self.cost(*block, machine)).sum()
+    }
+
+    /// The machines that cost less than any other, in order.
+    pub(crate) fn homes(&self, blocks: &[BlockAt]) -> Vec<MachineAt> {
+        let of = |block: &BlockAt| {
+            let members = self.teams.blocks[*block].members().filter_map(|unit| self.home[unit]);
+            members.chain(self.drawn[*block]).collect::<Vec<_>>()
+        };
+        let mut homes: Vec<MachineAt> = blocks.iter().flat_map(of).collect();
+        homes.sort_unstable();
+        homes.dedup();
+        homes
     }
 
     /// How many units of each tier are in these blocks.

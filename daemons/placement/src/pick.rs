@@ -1,6 +1,7 @@
 //! The best machine for units that have to go somewhere.
 //!
 //! The soft rules, each one decides only what the former leave open:
+//! 0. (before all soft rules) the fewest moves of members of the group that run where they may stay;
 //! 1. not a machine where the unit failed too often (`avoid`);
 //! 2. a machine with room for its MemoryMax= and CPUQuota=;
 //! 3. for each key of Spread=, the value with the fewest instances of the template;
@@ -10,7 +11,7 @@
 use crate::{
     bits::Bits,
     catalog::Entry,
-    pass::Pass,
+    pass::{Cost, Pass},
     table::{MachineAt, UnitAt},
     teams::BlockAt,
 };
@@ -26,25 +27,50 @@ impl Pass<'_> {
         if let Some(except) = except {
             domain.remove(except);
         }
+        if units.len() > 1 {
+            // The group goes where those of it that run are already, if it can.
+            let mut costs: Vec<(Cost, MachineAt)> = Vec::new();
+            for home in self.homes(blocks).into_iter().filter(|home| domain.has(*home)) {
+                costs.push((self.cost_of(blocks, home), home));
+            }
+            costs.sort_unstable();
+            for equals in costs.chunk_by(|one, other| one.0 == other.0) {
+                let mut among = Bits::none(self.catalog.sites.len());
+                equals.iter().for_each(|(_, home)| among.insert(*home));
+                if let Some(best) = self.pick_among(blocks, &units, among) {
+                    return Some(best);
+                }
+            }
+        }
+        self.pick_among(blocks, &units, domain)
+    }
+
+    /// Of these machines, none of them with a unit that avoids it unless there is no other.
+    pub(crate) fn pick_among(
+        &mut self,
+        blocks: &[BlockAt],
+        units: &[UnitAt],
+        mut domain: Bits,
+    ) -> Option<MachineAt> {
         let mut shunned = Bits::none(self.catalog.sites.len());
         units.iter().filter_map(|unit| self.entry(*unit)).for_each(|entry| {
             entry.avoid.iter().for_each(|machine| shunned.insert(*machine));
         });
         if !shunned.meets(&domain) {
-            return self.best(blocks, &units, &domain);
+            return self.best(blocks, units, &domain);
         }
         let mut better = domain.clone();
         better.take_away(&shunned);
-        if let Some(best) = self.best(blocks, &units, &better) {
+        if let Some(best) = self.best(blocks, units, &better) {
             return Some(best);
         }
         // All the same to it: then where it is.
         let stays = units.iter().find_map(|unit| self.home[*unit]);
-        if let Some(stays) = stays.filter(|home| domain.has(*home) && self.fits(blocks, &units, *home)) {
+        if let Some(stays) = stays.filter(|home| domain.has(*home) && self.fits(blocks, units, *home)) {
             return Some(stays);
         }
         domain.keep(&shunned);
-        self.best(blocks, &units, &domain)
+        self.best(blocks, units, &domain)
     }
 
     fn best(&mut self, blocks: &[BlockAt], units: &[UnitAt], domain: &Bits) -> Option<MachineAt> {

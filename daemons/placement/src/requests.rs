@@ -3,7 +3,7 @@
 //! None of them makes a third unit move, and none leaves a unit without a machine.
 
 use crate::{
-    pass::Pass,
+    pass::{Cost, Pass},
     table::{MachineAt, UnitAt},
     teams::{BlockAt, TeamAt},
 };
@@ -170,29 +170,30 @@ impl Pass<'_> {
     /// Whoever was moved for somebody else's sake goes back if it can after all.
     pub(crate) fn settle(&mut self) {
         for team in 0..self.teams.teams.len() {
-            let away = |unit: UnitAt| {
-                self.home[unit].is_some_and(|home| self.state.at[unit].is_some_and(|now| now != home))
-            };
-            if !self.teams.members(team).any(away) {
+            if !self.teams.members(team).any(|unit| self.has_moved(unit)) {
                 continue;
             }
-            let units: Vec<UnitAt> = self.teams.members(team).collect();
-            let homes: Vec<MachineAt> = units.iter().filter_map(|unit| self.home[*unit]).collect();
-            let Some(home) = homes.first().copied() else { continue };
-            // The whole team at home is better only if that is one place and everybody's.
-            if homes.iter().all(|other| *other == home) {
-                self.move_team_home(team, home);
-            }
+            let placed: Vec<BlockAt> =
+                self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect();
+            let now: Cost = placed
+                .iter()
+                .filter_map(|block| self.machine_of(*block).map(|machine| self.cost(*block, machine)))
+                .sum();
+            let mut homes: Vec<(Cost, MachineAt)> =
+                self.homes(&placed).into_iter().map(|home| (self.cost_of(&placed, home), home)).collect();
+            homes.sort_unstable();
+            let better = homes.into_iter().take_while(|(cost, _)| *cost < now);
+            let _ = better.map(|(_, home)| home).any(|home| self.move_team_home(team, &placed, home));
         }
     }
 
-    fn move_team_home(&mut self, team: TeamAt, home: MachineAt) {
-        let placed: Vec<BlockAt> =
-            self.teams.teams[team].blocks().filter(|block| self.is_placed(*block)).collect();
+    fn move_team_home(&mut self, team: TeamAt, placed: &[BlockAt], home: MachineAt) -> bool {
         let before = self.take_off_team(team);
-        if !(self.put_all(&placed, home) && self.are_sound(&before)) {
-            self.take_all_off(&placed);
+        let better = self.put_all(placed, home) && self.are_sound(&before);
+        if !better {
+            self.take_all_off(placed);
             self.restore(&before);
         }
+        better
     }
 }

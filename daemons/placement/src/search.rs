@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::{
     component::{Component, Neighbours},
     csp::{Answer, Demand, Problem, Question, ask},
-    pass::{Before, Pass, Tally},
+    pass::{Before, Cost, ON_ITS_OWN, Pass, Tally},
     table::{MachineAt, Table, UnitAt},
     tabu,
     teams::BlockAt,
@@ -38,7 +38,7 @@ impl Pass<'_> {
         let mut doubtful: Vec<(usize, BlockAt)> = Vec::new();
         for block in 0..self.teams.blocks.len() {
             let nowhere = !self.is_placed(block);
-            let moved = self.teams.blocks[block].members().any(|unit| self.has_moved(unit));
+            let moved = self.machine_of(block).is_some_and(|now| self.cost(block, now) >= ON_ITS_OWN);
             if nowhere || moved || self.clashed.contains(&block) {
                 doubtful.push((self.rank(block), block));
             }
@@ -329,10 +329,7 @@ fn fewest_moves(
     best
 }
 
-fn moves(problem: &Problem, answers: &Answers) -> usize {
-    let moved = problem.vars.iter().zip(answers.iter()).filter_map(|(var, machine)| {
-        let (home, units) = var.home?;
-        machine.filter(|machine| *machine != home).map(|_| units)
-    });
-    moved.sum()
+fn moves(problem: &Problem, answers: &Answers) -> Cost {
+    let vars = problem.vars.iter().zip(answers.iter());
+    vars.filter_map(|(var, machine)| machine.map(|machine| var.cost(machine))).sum()
 }

@@ -16,6 +16,7 @@ impl Pass<'_> {
     /// Puts everybody where they are, if that is still right for them by themselves; of those who can't be
     /// together there as few as possible have to leave, later ones before earlier ones.
     pub(crate) fn seat(&mut self) {
+        // Where each block would be if nobody were in the way.
         let mut block_home: Table<Option<MachineAt>> = Table::filled(None, self.teams.blocks.len());
         let mut staying: Table<bool> = Table::filled(false, self.teams.blocks.len());
         let mut crowded: BTreeMap<MachineAt, BTreeSet<TeamAt>> = BTreeMap::new();
@@ -35,15 +36,19 @@ impl Pass<'_> {
             }
             let blocks: Vec<BlockAt> = self.teams.teams[team].blocks().collect();
             for block in blocks {
-                let Some(home) = self.find_home(block, &block_home, &staying) else { continue };
-                block_home[block] = Some(home);
                 let members: Vec<UnitAt> = self.teams.blocks[block].members().collect();
-                let stays = |unit: &UnitAt| self.entry(*unit).is_some_and(|entry| entry.home == Some(home));
-                let at_home: Vec<UnitAt> = members.iter().copied().filter(stays).collect();
-                for unit in &at_home {
-                    self.home[*unit] = Some(home);
+                for unit in &members {
+                    let entry = self.entry(*unit);
+                    let home = entry.and_then(|entry| entry.home.filter(|at| self.catalog.suits(entry, *at)));
+                    self.home[*unit] = home;
                 }
-                staying[block] = at_home.len() == members.len();
+                let needs = &self.teams.blocks[block].needs;
+                self.drawn[block] = needs.iter().find_map(|need| block_home[*need]);
+                let Some(home) = self.find_home(block, &staying) else { continue };
+                block_home[block] = Some(home);
+                let joined =
+                    self.teams.blocks[block].needs.iter().all(|need| block_home[*need] == Some(home));
+                staying[block] = joined && members.iter().all(|unit| self.home[*unit] == Some(home));
                 if staying[block] && self.put(&[block], home).is_empty() {
                     crowded.entry(home).or_default().insert(team);
                     self.clashed.insert(block);
@@ -51,30 +56,23 @@ impl Pass<'_> {
             }
         }
         for (machine, teams) in crowded {
-            self.thin_out(machine, teams);
+            self.thin_out(machine, teams, &staying);
         }
     }
 
-    /// A block without targets is at home where most of its members are; a follower only where its targets are.
-    fn find_home(
-        &self,
-        block: BlockAt,
-        known: &Table<Option<MachineAt>>,
-        staying: &Table<bool>,
-    ) -> Option<MachineAt> {
+    /// A follower is at home where its targets are; any other block, and one whose targets are nowhere, where most
+    /// of its members are.
+    fn find_home(&self, block: BlockAt, staying: &Table<bool>) -> Option<MachineAt> {
         let here = &self.teams.blocks[block];
-        let mut of_targets = here.needs.iter().map(|need| known[*need]);
-        if let Some(first) = of_targets.next() {
-            let home = first?;
-            return of_targets.all(|other| other == Some(home)).then_some(home);
+        if let Some(home) = self.drawn[block] {
+            return Some(home);
         }
-        if let Some(home) = here.ties.iter().filter(|tie| staying[**tie]).find_map(|tie| known[*tie]) {
+        let of_tie = |tie: &BlockAt| self.home[self.teams.blocks[*tie].lead].filter(|_| staying[*tie]);
+        if let Some(home) = here.ties.iter().find_map(of_tie) {
             return Some(home);
         }
         let mut votes: Vec<(MachineAt, usize)> = Vec::new();
-        for unit in here.members() {
-            let Some(entry) = self.entry(unit) else { continue };
-            let Some(home) = entry.home.filter(|home| self.catalog.suits(entry, *home)) else { continue };
+        for home in here.members().filter_map(|unit| self.home[unit]) {
             match votes.iter_mut().find(|(machine, _)| *machine == home) {
                 Some((_, count)) => *count += 1,
                 None => votes.push((home, 1)),
@@ -85,14 +83,15 @@ impl Pass<'_> {
     }
 
     /// Some on this machine are at odds: whoever is at odds with the most others leaves, until peace is made.
-    fn thin_out(&mut self, machine: MachineAt, crowding: BTreeSet<TeamAt>) {
+    fn thin_out(&mut self, machine: MachineAt, crowding: BTreeSet<TeamAt>, staying: &Table<bool>) {
         let mut teams = crowding;
         teams.extend(self.state.residents(machine).iter().filter_map(|unit| self.teams.team_of(*unit)));
         let mut here: Vec<(usize, Vec<BlockAt>)> = Vec::new();
         for team in teams {
             let blocks: Vec<BlockAt> = self.teams.teams[team].blocks().collect();
             let at_home = |block: &BlockAt| {
-                self.teams.blocks[*block].members().all(|unit| self.home[unit] == Some(machine))
+                (staying[*block] || self.teams.only_member(team).is_some())
+                    && self.teams.blocks[*block].members().all(|unit| self.home[unit] == Some(machine))
             };
             let blocks: Vec<BlockAt> = blocks.into_iter().filter(at_home).collect();
             let rank = blocks.iter().map(|block| self.rank(*block)).min().unwrap_or(usize::MAX);
