@@ -6,6 +6,9 @@ use crate::{
     teams::{BlockAt, TeamAt},
 };
 
+/// What a machine takes of a group, more is better; then, less is better: moves, load, machine.
+type Catch = (Tally, std::cmp::Reverse<(Cost, i64, MachineAt)>);
+
 impl Pass<'_> {
     /// Places what is nowhere: teams of which a part is placed first, then those that ran, then new ones; among
     /// equals the one with the least choice, then the one that was submitted first.
@@ -115,7 +118,7 @@ impl Pass<'_> {
 
     /// No machine takes all: the one that takes the most, those that ran before new ones.
     fn place_most(&mut self, blocks: &[BlockAt], units: &[UnitAt]) -> bool {
-        let mut best: Option<(Tally, std::cmp::Reverse<(Cost, i64, MachineAt)>)> = None;
+        let mut best: Option<Catch> = None;
         let mut machines = self.domain(&units.iter().take(1).copied().collect::<Vec<_>>());
         units.iter().filter_map(|unit| self.entry(*unit)).for_each(|entry| {
             machines.join(&self.catalog.domain(entry));

@@ -36,7 +36,9 @@ impl Pass<'_> {
             costs.sort_unstable();
             for equals in costs.chunk_by(|one, other| one.0 == other.0) {
                 let mut among = Bits::none(self.catalog.sites.len());
-                equals.iter().for_each(|(_, home)| among.insert(*home));
+                for (_, home) in equals {
+                    among.insert(*home);
+                }
                 if let Some(best) = self.pick_among(blocks, &units, among) {
                     return Some(best);
                 }
