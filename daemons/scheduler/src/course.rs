@@ -80,6 +80,8 @@ pub(crate) struct Course {
     pub(crate) waits: Option<String>,
     /// Where it is going.
     pub(crate) intent: Option<Intent>,
+    /// It may turn out to be somewhere already: then it stays there instead.
+    pub(crate) is_tentative: bool,
     /// To be told when it got there.
     pub(crate) event: Option<Event>,
 }
@@ -259,6 +261,7 @@ fn go(
         let newcomer = from.is_none() && !memory.intents.contains_key(unit);
         if newcomer && memory.fresh && chart.now.monotonic < memory.settles {
             alarm.at(memory.settles);
+            course.is_tentative = true;
             course.wait("the store is new; machines may still be announcing what they run".to_owned());
         }
         if let Some(other) = in_the_way(chart, unit, definition, target) {

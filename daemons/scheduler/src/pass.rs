@@ -71,7 +71,9 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
             };
             if waits.is_some() {
                 moving += 1;
-                intents.insert(unit.clone(), intent);
+                if !course.is_tentative {
+                    intents.insert(unit.clone(), intent);
+                }
                 continue;
             }
             parcel.is_urgent |= matches!(intent.from, Some((_, Cause::MachineLost)));

@@ -192,6 +192,39 @@ fn what_is_found_running_is_left_where_it_is() {
 }
 
 #[test]
+fn a_store_that_is_new_waits_for_machines_to_say_what_they_run() {
+    let mut model = Model::new(&[]);
+    model.delete("/convoy/cluster");
+    for name in ["a.service", "b.service"] {
+        model.unit(name, PLAIN);
+    }
+    model.settle();
+    // However often it looks, and whoever comes first.
+    for machine in ["m1", "m2"] {
+        model.machine(machine);
+        model.settle();
+        model.advance(SECOND);
+        model.settle();
+        assert!(model.on("a.service").is_empty() && model.on("b.service").is_empty(), "{machine}");
+    }
+    model.machine("m3");
+    let state = StateRecord {
+        active: "active".into(),
+        hash: hash("a.service", PLAIN),
+        unclaimed: true,
+        ..StateRecord::default()
+    };
+    model.state_as("a.service", "m3", &state);
+    model.settle();
+    assert_eq!(model.on("a.service"), ["m3"], "it is adopted at once");
+    assert!(model.on("b.service").is_empty());
+    model.advance(3 * SECOND);
+    model.settle();
+    assert_eq!(model.on("b.service").len(), 1, "nobody has it");
+    assert_eq!(model.on("a.service"), ["m3"]);
+}
+
+#[test]
 fn who_dismissed_a_unit_dismissed_it_everywhere() {
     let mut model = Model::new(&["m1"]);
     let state = StateRecord { active: "active".into(), unclaimed: true, ..StateRecord::default() };
