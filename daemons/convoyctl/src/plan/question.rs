@@ -159,8 +159,7 @@ impl Question {
             let plan = plan(unit, definition, placement);
             if let Some(reasons) = placement.warnings.get(&unit.name) {
                 let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
-                let warning = format!("it is global and fits no machine: {}", reasons.join("; "));
-                answer.warnings.push(Warning { name: unit.name.clone(), warning });
+                answer.warnings.push(Warning { name: unit.name.clone(), warning: reasons.join("; ") });
             }
             answer.units.push(plan);
         }

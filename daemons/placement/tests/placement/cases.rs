@@ -107,6 +107,25 @@ fn a_follower_goes_where_its_target_is_and_moves_after_it() {
 }
 
 #[test]
+fn a_target_without_a_machine_goes_where_its_running_followers_are() {
+    let two = machines(&["A", "B"]);
+    let three = machines(&["A", "B", "C"]);
+    expect(&two, &[unit("t.service"), unit("f.service").of("t.service").at("B")], "t=B, f=B");
+    expect(&two, &[unit("t.service").at("Z"), unit("f.service").of("t.service").at("B")], "t=B, f=B");
+    let chain =
+        [unit("c.service").of("b.service").at("C"), unit("b.service").of("a.service"), unit("a.service")];
+    expect(&three, &chain, "c=C, b=C, a=C");
+    // It has to move, so it joins them; who runs where it may stay doesn't.
+    let zoned = [machine("A", &[]), machine("B", &[]), machine("C", &[("zone", "x")])];
+    let pushed = [
+        unit("x.service").metadata("zone", &["x"]).conflicts(&["t.service"]).at("C"),
+        unit("t.service").at("C"),
+        unit("f.service").of("t.service").at("B"),
+    ];
+    expect(&zoned, &pushed, "x=C, t=B, f=B");
+}
+
+#[test]
 fn a_follower_waits_for_a_target_that_is_nowhere() {
     let two = machines(&["A", "B"]);
     let reason =
