@@ -120,7 +120,7 @@ bench: setup release
 	CONVOY_RELEASE=$(CURDIR)/$(RELEASE) target/release/convoy-bench
 
 fuzz:
-	packaging/setup-debian.sh build
+	packaging/setup-debian.sh build fuzz
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 demo:

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what is needed on a Debian machine that has Rust, gcc and make.
-# Usage: setup-debian.sh [build] [test]      (both when none is named)
+# Usage: setup-debian.sh [build] [test] [fuzz]      (build and test when none is named)
 #   build  what compiling needs: the compiler of etcd's protocol files
 #   test   what the tests on loopback and the cluster of real machines need
+#   fuzz   what libFuzzer is compiled with
 # Does nothing, quickly and without a word, when all is there.
 set -eu
 
@@ -14,8 +15,9 @@ packages_of() {
             echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl iproute2=ip iptables=iptables'
             echo 'jq=jq mmdebstrap=mmdebstrap nginx-light=nginx systemd-container=systemd-nspawn util-linux=nsenter'
             ;;
+        fuzz) echo 'g++=g++' ;;
         *)
-            echo "setup-debian.sh: there is no section $1; sections are build and test" >&2
+            echo "setup-debian.sh: there is no section $1; sections are build, test and fuzz" >&2
             exit 64
             ;;
     esac

@@ -4,18 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use convoy_config::ConfigError;
-use convoy_keys::{MachineId, MachineRecord};
-
-/// Who this machine is. `variable` reads the environment, which has what `convoy-setup.service` found out.
-pub fn id(root: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<MachineId, ConfigError> {
-    let given = variable("CONVOY_MACHINE_ID").filter(|text| !text.trim().is_empty());
-    let text = match given {
-        Some(text) => text,
-        None => read(root, "etc/machine-id").unwrap_or_default(),
-    };
-    MachineId::parse(text.trim()).map_err(|error| ConfigError::value("/etc/machine-id", error.to_string()))
-}
+use convoy_keys::MachineRecord;
 
 /// What this machine says of itself.
 pub fn record(
@@ -57,7 +46,6 @@ mod tests {
     fn a_machine_says_what_it_is() {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in [
-            ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
             ("proc/sys/kernel/hostname", "m1\n"),
             ("proc/sys/kernel/random/boot_id", "b\n"),
             ("proc/meminfo", "MemTotal:       2048 kB\nMemFree: 1 kB\n"),
@@ -67,17 +55,9 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         let variable = |name: &str| (name == "CONVOY_PRIVATE_IPV4").then(|| "10.0.0.5".to_owned());
-        assert_eq!(id(root.path(), variable).unwrap().short(), "01234567");
         let record = record(root.path(), &[("zone".into(), "a".into())].into(), variable);
         assert_eq!((record.name.as_str(), record.boot_id.as_str()), ("m1", "b"));
         assert_eq!((record.memory, record.address), (Some(2 << 20), "10.0.0.5".parse().ok()));
         assert!(record.cpu_millis.is_some_and(|millis| millis >= 1000));
-        assert_eq!(id(root.path(), |_| Some("other".into())).unwrap().as_str(), "other");
-    }
-
-    #[test]
-    fn a_machine_without_an_id_is_an_error() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(id(root.path(), |_| None).unwrap_err().to_string().contains("/etc/machine-id"));
     }
 }

@@ -12,7 +12,7 @@ use convoy_agent::machine;
 use convoy_agent::metrics::Metrics;
 use convoy_agent::run::{Inputs, run};
 use convoy_agent::settings::Settings;
-use convoy_config::{SearchPath, etcd_inputs};
+use convoy_config::{SearchPath, etcd_inputs, machine_id};
 use convoy_keys::{MachineId, MachineRecord};
 use convoy_service::{Notifier, Shutdown, exit, logging, metrics};
 use convoy_store::{Store, StoreSettings};
@@ -35,7 +35,7 @@ fn configure() -> anyhow::Result<(Settings, MachineId, MachineRecord, Store)> {
     let path = SearchPath::system();
     let settings = Settings::read(&path)?;
     let root = Path::new("/");
-    let machine = machine::id(root, variable)?;
+    let machine = machine_id(variable, &root.join("etc/machine-id"))?;
     let record = machine::record(root, &settings.metadata, variable);
     let store = Store::new(StoreSettings::try_from(etcd_inputs(&path)?)?)?;
     Ok((settings, machine, record, store))

@@ -9,11 +9,13 @@
 mod error;
 mod etcd;
 mod fragment;
+mod machine;
 mod search;
 mod span;
 
 pub use error::ConfigError;
 pub use etcd::{EtcdFragment, EtcdInputs, etcd_inputs};
 pub use fragment::{Merge, load};
+pub use machine::machine_id;
 pub use search::SearchPath;
 pub use span::{Span, SpanError};

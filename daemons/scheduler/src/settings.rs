@@ -76,13 +76,7 @@ impl Settings {
         let variable = |name: &str| variable(name).filter(|text| !text.trim().is_empty());
         let fragment: Fragment = load("scheduler", path)?;
         let agent: AgentFragment = load("agent", path)?;
-        let machine = if let Some(text) = variable("CONVOY_MACHINE_ID") {
-            parse_id("CONVOY_MACHINE_ID", text.trim())?
-        } else {
-            let text = std::fs::read_to_string(machine_id)
-                .map_err(|source| ConfigError::Read { path: machine_id.to_owned(), source })?;
-            parse_id(&machine_id.display().to_string(), text.trim())?
-        };
+        let machine = convoy_config::machine_id(variable, machine_id)?;
         let name = variable("CONVOY_HOSTNAME")
             .or_else(|| std::fs::read_to_string(host_name).ok())
             .map(|name| name.trim().to_owned())
@@ -96,10 +90,6 @@ impl Settings {
             runtime_dir: variable("RUNTIME_DIRECTORY").map(PathBuf::from),
         })
     }
-}
-
-fn parse_id(origin: &str, text: &str) -> Result<MachineId, ConfigError> {
-    MachineId::parse(text).map_err(|error| ConfigError::value(origin, error.to_string()))
 }
 
 fn ttl(origin: &str, span: Option<Span>) -> Result<Duration, ConfigError> {

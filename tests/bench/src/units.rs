@@ -20,18 +20,10 @@ const REST: &str = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin
 pub(crate) fn measure() -> Result<()> {
     print(&format!("\nbooting {MACHINES} machines …"));
     let stage = Stage { cluster: Cluster::up(options("bench-units", MACHINES, &[])?)? };
-    wait_for_machines(&stage, 1)?;
+    stage.wait_for_machines(1, usize::from(MACHINES))?;
     failover(&stage)?;
     quiet(&stage)?;
     others(&stage)
-}
-
-fn wait_for_machines(stage: &Stage, on: u8) -> Result<()> {
-    wait_until("all machines in the store", SOON, || {
-        let machines = stage.keys(on, "/convoy/machines/").map_err(|error| format!("{error:#}"))?;
-        if machines.len() == usize::from(MACHINES) { Ok(()) } else { Err(format!("{machines:?}")) }
-    })?;
-    Ok(())
 }
 
 /// A machine crashes; time until the container that replaces the lost one answers.
@@ -66,7 +58,7 @@ fn failover(stage: &Stage) -> Result<()> {
         samples.push(crashed.elapsed());
         all.push(format!("{:.1}", crashed.elapsed().as_secs_f64()));
         stage.cluster.machine(from).boot()?;
-        wait_for_machines(stage, on)?;
+        stage.wait_for_machines(on, usize::from(MACHINES))?;
     }
     let compared = ratio(samples.median().as_secs_f64(), 16.0);
     table.row(["default settings (bar: median under 10 s)", &samples.print(), "16 s to 37 s", &compared]);

@@ -7,9 +7,11 @@
 mod harness;
 mod slow;
 mod stage;
+mod trouble;
 mod units;
 
 pub use harness::{Scenario, run};
 pub use slow::{SlowWay, member};
 pub use stage::{DOMAIN, SOON, Stage, options};
+pub use trouble::{CLOCK, pass};
 pub use units::PLACED;

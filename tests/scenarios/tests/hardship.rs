@@ -7,13 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use convoy_cluster::wait_until;
-use convoy_scenarios::{SOON, Scenario, SlowWay, Stage, member, options, run};
+use convoy_scenarios::{CLOCK, SOON, Scenario, SlowWay, Stage, member, options, pass, run};
 
 /// A template without a container: what it needs is there at once, so that only Convoy is measured.
 const LIGHT: &str = "[Unit]\nDescription=Light %i\n\n[Service]\nExecStart=/bin/sleep infinity\n";
-/// Writes the time into the journal, ten times a second.
-const CLOCK: &str =
-    "[Service]\nExecStart=/bin/sh -c 'while :; do date +%%s.%%N; sleep 0.1; done'\nKillMode=mixed\n";
 
 fn main() -> ExitCode {
     run(
@@ -76,11 +73,7 @@ fn whole(stage: &Stage) -> Result<()> {
     for machine in stage.cluster.machines() {
         machine.heal()?;
     }
-    wait_until("all machines in the store", SOON, || {
-        let machines = stage.keys(1, "/convoy/machines/").map_err(|error| format!("{error:#}"))?;
-        if machines.len() == 4 { Ok(()) } else { Err(format!("{machines:?}")) }
-    })?;
-    Ok(())
+    stage.wait_for_machines(1, 4)
 }
 
 fn sixty(stage: &Stage) -> Result<()> {
@@ -161,14 +154,6 @@ fn stories(stage: &Stage) -> String {
     told.collect::<Vec<_>>().join("\n")
 }
 
-fn pass(what: &str, time: Duration) -> Result<()> {
-    let began = Instant::now();
-    wait_until(what, time * 2, || {
-        if began.elapsed() >= time { Ok(()) } else { Err(format!("{:?}", began.elapsed())) }
-    })?;
-    Ok(())
-}
-
 fn signal_etcd(stage: &Stage, machines: &[u8], signal: &str) -> Result<()> {
     for machine in machines {
         stage.cluster.machine(*machine).systemctl(&[
@@ -221,36 +206,11 @@ fn slow(stage: &Stage) -> Result<()> {
 
 fn wiped(stage: &Stage) -> Result<()> {
     untouched(stage, || {
-        let environment = stage.cluster.machine(1).read_file("/run/convoy/etcd.env")?;
-        let directory = environment.lines().find_map(|line| line.strip_prefix("ETCD_DATA_DIR="));
-        let directory = directory.context("etcd has no data directory")?;
-        let members = [1, 2, 3].map(|number| stage.cluster.machine(number));
-        for machine in &members {
-            machine.systemctl(&["stop", "etcd.service"])?;
-            machine.shell_ok(&format!("test -d {directory} && mv {directory} {directory}.kept"))?;
-        }
-        for machine in &members {
-            machine.systemctl(&["start", "--no-block", "etcd.service"])?;
-        }
-        wait_until("an empty store with the machines in it", SOON, || {
-            let machines = stage.keys(1, "/convoy/machines/").map_err(|error| format!("{error:#}"))?;
-            if machines.len() == 4 { Ok(()) } else { Err(format!("{machines:?}")) }
-        })?;
+        stage.empty_store()?;
         ensure!(stage.keys(1, "/convoy/units/")?.is_empty(), "the store was to be empty");
         pass("20 s with an empty store", Duration::from_secs(20))?;
         ensure!(invocations(stage, "light@")?.len() >= 60, "a unit stopped while the store was empty");
-        for machine in &members {
-            machine.systemctl(&["stop", "etcd.service"])?;
-            machine.shell_ok(&format!("rm -r {directory} && mv {directory}.kept {directory}"))?;
-        }
-        for machine in &members {
-            machine.systemctl(&["start", "--no-block", "etcd.service"])?;
-        }
-        wait_until("the restored store with the machines in it", SOON, || {
-            let machines = stage.keys(1, "/convoy/machines/").map_err(|error| format!("{error:#}"))?;
-            if machines.len() == 4 { Ok(()) } else { Err(format!("{machines:?}")) }
-        })?;
-        Ok(())
+        stage.restore_store()
     })
 }
 
@@ -309,29 +269,16 @@ fn wait_elsewhere(stage: &Stage, unit: &str, from: u8) -> Result<u8> {
         other => Err(format!("{other:?}")),
     })?;
     stage.wait_active(to, unit)?;
-    wait_until("its first beat", SOON, || match beats(stage, to, unit) {
-        Ok(beats) if !beats.is_empty() => Ok(()),
-        other => Err(format!("{other:?}")),
-    })?;
+    stage.wait_for_a_beat(to, unit)?;
     Ok(to)
-}
-
-/// The times that a clock wrote on a machine, in seconds.
-fn beats(stage: &Stage, on: u8, unit: &str) -> Result<Vec<f64>> {
-    let journal = stage.cluster.machine(on).journal(&["-u", unit, "-o", "cat"])?;
-    Ok(journal.lines().filter_map(|line| line.trim().parse().ok()).collect())
-}
-
-fn is_active(stage: &Stage, on: u8, unit: &str) -> Result<bool> {
-    Ok(stage.cluster.machine(on).exec(&["systemctl", "is-active", "--quiet", unit])?.success())
 }
 
 /// Heals and waits until the unit runs in one place.
 fn reunite(stage: &Stage, unit: &str, from: u8, to: u8) -> Result<()> {
     stage.cluster.machine(from).heal()?;
     wait_until(&format!("{unit} to be on m{to} alone"), SOON, || {
-        let there = is_active(stage, from, unit).map_err(|error| format!("{error:#}"))?;
-        let here = is_active(stage, to, unit).map_err(|error| format!("{error:#}"))?;
+        let there = stage.is_active(from, unit).map_err(|error| format!("{error:#}"))?;
+        let here = stage.is_active(to, unit).map_err(|error| format!("{error:#}"))?;
         if here && !there { Ok(()) } else { Err(format!("m{from}: {there}, m{to}: {here}")) }
     })?;
     stage.convoyctl(1, &["destroy", unit])?;
@@ -342,7 +289,7 @@ fn keep(stage: &Stage) -> Result<()> {
     let (unit, from) = clock(stage, "keep", "WhenCutOff=keep")?;
     stage.cluster.machine(from).cut()?;
     let to = wait_elsewhere(stage, &unit, from)?;
-    ensure!(is_active(stage, from, &unit)?, "{unit} was stopped on the machine that was cut off");
+    ensure!(stage.is_active(from, &unit)?, "{unit} was stopped on the machine that was cut off");
     reunite(stage, &unit, from, to)
 }
 
@@ -373,9 +320,9 @@ fn agentless(stage: &Stage) -> Result<()> {
 }
 
 fn never_twice(stage: &Stage, unit: &str, from: u8, to: u8) -> Result<()> {
-    let last = beats(stage, from, unit)?.into_iter().fold(f64::MIN, f64::max);
-    let first = beats(stage, to, unit)?.into_iter().fold(f64::MAX, f64::min);
-    ensure!(!is_active(stage, from, unit)?, "{unit} still runs on m{from}");
+    let last = stage.beats(from, unit)?.into_iter().fold(f64::MIN, f64::max);
+    let first = stage.beats(to, unit)?.into_iter().fold(f64::MAX, f64::min);
+    ensure!(!stage.is_active(from, unit)?, "{unit} still runs on m{from}");
     // Machines of one computer share its clock.
     ensure!(last < first, "{unit} ran on m{from} until {last} and on m{to} since {first}");
     Ok(())
@@ -386,15 +333,15 @@ fn stop_after(stage: &Stage) -> Result<()> {
     let cut = Instant::now();
     stage.cluster.machine(from).cut()?;
     let to = wait_elsewhere(stage, &unit, from)?;
-    ensure!(is_active(stage, from, &unit)?, "{unit} was stopped at once, {:?} after the cut", cut.elapsed());
-    wait_until("the end of the unit that was cut off", SOON, || match is_active(stage, from, &unit) {
+    ensure!(stage.is_active(from, &unit)?, "{unit} was stopped at once, {:?} after the cut", cut.elapsed());
+    wait_until("the end of the unit that was cut off", SOON, || match stage.is_active(from, &unit) {
         Ok(false) => Ok(()),
         other => Err(format!("{other:?}")),
     })?;
     let took = cut.elapsed();
     ensure!(took < Duration::from_secs(15 + 5 + 10), "it ended after {took:?}");
-    let since = beats(stage, to, &unit)?.first().copied().context("no beat")?;
-    let until = beats(stage, from, &unit)?.last().copied().context("no beat")?;
+    let since = stage.beats(to, &unit)?.first().copied().context("no beat")?;
+    let until = stage.beats(from, &unit)?.last().copied().context("no beat")?;
     ensure!(until > since, "both were to run for a while: {until}, {since}");
     reunite(stage, &unit, from, to)
 }

@@ -1,20 +1,22 @@
 //! The loop: events come in from store, systemd and tasks; what follows from them is done.
 
+mod take;
+mod tell;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use convoy_keys::{CLUSTER, MachineId, MachineRecord, schedule_prefix};
-use convoy_service::{Notifier, Shutdown, Watchdog, message};
-use convoy_store::{Feed, FeedEvent, OwnershipStatus, Store};
+use convoy_service::{Notifier, Shutdown, Watchdog};
+use convoy_store::{Feed, Store};
 use convoy_systemd::UnitStatus;
 use convoy_unit_files::UnitName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::announce::Announcement;
 use crate::bus::Bus;
@@ -24,7 +26,7 @@ use crate::journal;
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::perform::{Performer, Report, statuses};
-use crate::roster::{JobEnd, Roster};
+use crate::roster::Roster;
 use crate::settings::Settings;
 
 /// Changes within this time are told together.
@@ -34,8 +36,6 @@ const FIRST_LISTING: Duration = Duration::from_secs(2);
 /// How often systemd is asked for everything, in case a signal was missed.
 const RESYNC: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_secs(10);
-/// How long a stop waits for systemd's answer.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// What the agent works with.
 #[derive(Debug)]
@@ -262,208 +262,6 @@ impl Agent {
         self.inputs.metrics.show(&self.roster.summary());
         if self.announcement.tell(&self.roster.states()) {
             self.inputs.metrics.reports.inc();
-        }
-    }
-
-    fn take_feed(&mut self, event: FeedEvent) {
-        match event {
-            FeedEvent::Listed(snapshot) => {
-                self.listed = true;
-                self.recovered();
-                journal::skipped(&self.roster.take_listing(&snapshot, Instant::now()));
-            }
-            FeedEvent::Changed { changes, .. } => {
-                journal::skipped(&self.roster.take_changes(&changes, Instant::now()));
-            }
-            FeedEvent::Current { .. } => self.recovered(),
-            FeedEvent::Stale { error } => {
-                if self.stale.is_none() {
-                    self.inputs.metrics.store_outages.inc();
-                    tracing::warn!(
-                        MESSAGE_ID = message::STORE_UNREACHABLE,
-                        error,
-                        "the store can't be reached; everything runs on"
-                    );
-                }
-                self.stale = Some(error);
-            }
-        }
-        self.changed();
-    }
-
-    fn recovered(&mut self) {
-        if self.stale.take().is_some() {
-            tracing::info!(MESSAGE_ID = message::STORE_BACK, "the store answers again");
-        }
-    }
-
-    fn take_report(&mut self, report: Report) {
-        let now = Instant::now();
-        match report {
-            Report::Text(unit, hash, text) => {
-                if let Err(error) = &text {
-                    tracing::warn!(placed_unit = unit.as_str(), error, "{unit} has no text to run by yet");
-                }
-                self.roster.take_text(&unit, &hash, text, now);
-            }
-            Report::Confirmed(confirmation) => self.roster.take_confirmation(&confirmation, now),
-            Report::Batch(batch, outcome) => {
-                if let Some(error) = &outcome.error {
-                    tracing::warn!(error, "systemd did not read the unit files; it is tried again");
-                }
-                self.roster.take_batch(&batch, &outcome, now);
-                self.link_fences();
-            }
-            Report::Job(unit, job, end) => {
-                if let JobEnd::Refused(error) = &end {
-                    tracing::warn!(placed_unit = unit.as_str(), error, "systemd refuses a job for {unit}");
-                }
-                self.roster.take_job(&unit, job, &end, now);
-            }
-            Report::Status(unit, status) => self.roster.take_status(&unit, &status, None, now),
-            Report::Fence(fence, status) => {
-                self.roster.take_fence(fence, *status);
-                self.link_fences();
-            }
-            Report::BusLost => self.lose_bus(),
-        }
-        self.changed();
-    }
-
-    fn take_change(&mut self, change: &convoy_systemd::UnitChange, end: Option<&convoy_systemd::ServiceEnd>) {
-        let fence = self.roster.fence_of(&change.unit);
-        if fence.is_none() && !self.roster.knows(&change.unit) {
-            return;
-        }
-        self.roster.take_change(change, end, Instant::now());
-        if fence.is_some() {
-            self.link_fences();
-        }
-        self.changed();
-    }
-
-    /// Fences that are up, or on their way up, hear of each keep-alive.
-    fn link_fences(&mut self) {
-        for (fence, up) in self.roster.fences_up() {
-            self.links.set(fence, up);
-        }
-    }
-
-    fn lose_bus(&mut self) {
-        if self.bus.take().is_some() {
-            tracing::warn!("the connection to systemd is lost; everything runs on");
-            let (names, fences) = (self.roster.names(), self.roster.fences().into_iter().collect());
-            self.connecting = Some(tokio::spawn(connect(names, fences)));
-        }
-    }
-
-    fn take_bus(&mut self, seen: Option<Seen>) {
-        self.connecting = None;
-        let Some((bus, units, fences)) = seen else {
-            self.connecting =
-                Some(tokio::spawn(connect(self.roster.names(), self.roster.fences().into_iter().collect())));
-            return;
-        };
-        self.bus = Some(bus);
-        for (unit, status) in units {
-            self.roster.settle(&unit, &status, Instant::now());
-        }
-        for (fence, status) in fences {
-            self.roster.take_fence(fence, status);
-        }
-        self.link_fences();
-        self.changed();
-    }
-
-    fn take_lease(&mut self, status: &OwnershipStatus) {
-        match status {
-            OwnershipStatus::Held { lease, .. } => {
-                if self.announced != Some(*lease) {
-                    self.announced = Some(*lease);
-                    self.inputs.metrics.announced.set(1);
-                    tracing::info!(lease = format!("{lease:x}"), "this machine is announced");
-                    // The beat that went with it came before the record did.
-                    if let Some(answer) = *self.announcement.answered().borrow() {
-                        self.links.beat(&answer);
-                    }
-                }
-                if !std::mem::replace(&mut self.swept, true) {
-                    self.announcement.sweep(*lease);
-                }
-            }
-            OwnershipStatus::Lost { error } => {
-                if self.announced.take().is_some() {
-                    self.inputs.metrics.announced.set(0);
-                    self.inputs.metrics.leases_lost.inc();
-                    tracing::warn!(
-                        MESSAGE_ID = message::LEASE_LOST,
-                        error,
-                        "this machine's lease is lost; what may run on runs on"
-                    );
-                }
-                self.links.pause();
-            }
-            OwnershipStatus::Replaced { key, .. } => {
-                tracing::error!(
-                    key,
-                    "another agent announces this machine: do two machines have one machine-id?"
-                );
-                self.announced = None;
-                self.links.pause();
-            }
-            OwnershipStatus::Pending { .. } | OwnershipStatus::AtRisk { .. } => {}
-        }
-        self.roster.set_lease(self.announced.is_some());
-    }
-
-    fn say(&mut self, give_up: Instant) {
-        let summary = self.roster.summary();
-        let mut status = match (&self.stale, self.listed, self.announced) {
-            (Some(_), _, _) | (_, false, _) => "waits for the store".to_owned(),
-            (None, true, None) => "follows its schedule, not announced yet".to_owned(),
-            (None, true, Some(_)) => "follows its schedule".to_owned(),
-        };
-        let mut count = |number: usize, what: &str| {
-            if number > 0 {
-                // Writing to a String never fails.
-                let _ = write!(status, ", {number} {what}");
-            }
-        };
-        count(summary.units, "units");
-        count(summary.active, "active");
-        count(summary.failed, "failed");
-        count(summary.unclaimed, "unclaimed");
-        count(summary.fenced, "stopped while cut off");
-        count(summary.refused, "refused");
-        if !self.ready && (self.listed || Instant::now() >= give_up) {
-            self.ready = true;
-            self.inputs.notifier.ready(&status);
-        } else if status != self.status {
-            self.inputs.notifier.status(&status);
-        }
-        self.status = status;
-    }
-
-    async fn farewell(self) {
-        let Self { inputs, roster, performer, announcement, links, bus, .. } = self;
-        if let Err(error) = performer.files.save(&roster.manifest()) {
-            tracing::error!(%error, "the notes for the next run can't be written");
-        }
-        let down = match &bus {
-            Some(bus) => matches!(timeout(ANSWER, bus.manager.is_shutting_down()).await, Ok(Ok(true))),
-            None => false,
-        };
-        if down {
-            inputs.notifier.stopping("the machine is shut down; signing off");
-            tracing::info!("the machine is shut down: signing off");
-            announcement.end().await;
-        } else {
-            inputs.notifier.stopping("leaves everything running");
-            if let Some(answer) = announcement.leave_for_a_moment(&roster.states()).await {
-                links.beat(&answer);
-                links.flush().await;
-            }
-            tracing::info!("everything runs on without the agent");
         }
     }
 }
