@@ -4,7 +4,9 @@ use anyhow::{Result, ensure};
 use convoy_cluster::wait_until;
 use convoy_scenarios::{CLOCK, SOON, Stage};
 
-use crate::play::*;
+use crate::play::{
+    LIGHT, M, beats, launch, machine, now, remove, runs, schedule_key, wait_active, wait_down,
+};
 
 /// `[agent] ttl` in its default.
 const TTL: f64 = 5.0;

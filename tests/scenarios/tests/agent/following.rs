@@ -6,7 +6,10 @@ use anyhow::{Result, ensure};
 use convoy_cluster::wait_until;
 use convoy_scenarios::{SOON, Stage, pass};
 
-use crate::play::*;
+use crate::play::{
+    LIGHT, M, entry, is_active, launch, machine, metric, remove, runs, schedule, schedule_key, state,
+    wait_active, wait_state,
+};
 
 pub(crate) fn group(stage: &Stage) -> Result<()> {
     let main = "[Unit]\nWants=extra.service\n[Service]\nType=notify\nNotifyAccess=all\n\

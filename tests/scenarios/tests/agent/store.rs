@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use convoy_cluster::wait_until;
 use convoy_scenarios::{SOON, Stage, pass};
 
-use crate::play::*;
+use crate::play::{LIGHT, M, machine, remove, runs, schedule, wait_active, wait_state};
 
 /// Two units through trouble, untouched.
 fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> {
