@@ -64,10 +64,10 @@ fn problems(call: &CallSite) -> Vec<String> {
         }
         "gets" => problems.extend(constant.and_then(pattern_problem)),
         "get" | "getv" | "exists" => problems.extend(constant.and_then(key_problem)),
-        "lsdir" if constant.is_some_and(|path| path.as_ref() == b"/") => {
+        "lsdir" if constant.is_some_and(|path| path.as_bytes() == b"/") => {
             problems.push("lsdir \"/\" is always empty; put the keys below a common folder".to_owned());
         }
-        "ls" if constant.is_some_and(|path| path.as_ref() == b"/") => problems.push(
+        "ls" if constant.is_some_and(|path| path.as_bytes() == b"/") => problems.push(
             "ls \"/\" gives top-level keys only, never folders; put the keys below a common folder".to_owned(),
         ),
         "json" | "jsonArray" | "fromJson" => problems.push(
@@ -158,7 +158,7 @@ fn key_problem(key: &Text) -> Option<String> {
         return Some(format!("{shown:?} is never there: every key begins with a slash"));
     }
     let clean = crate::path::clean(key);
-    (clean != key.as_ref()).then(|| {
+    (clean != key.as_bytes()).then(|| {
         format!(
             "{shown:?} is never there: keys have no slash at the end, no two in a row, no dots between them"
         )

@@ -28,7 +28,7 @@ impl Snapshot {
         let prefix = clean(&[b"/", prefix.as_bytes()].concat());
         let prefix = prefix.strip_suffix(b"/").unwrap_or(&prefix);
         let shown = pairs.into_iter().filter_map(|(key, value)| {
-            let key = clean(&[b"/", key.as_ref()].concat());
+            let key = clean(&[b"/", key.as_bytes()].concat());
             let rest = key.strip_prefix(prefix)?;
             let below = rest.is_empty() || rest.first() == Some(&b'/');
             below.then(|| (Text::from(clean(&[b"/", rest].concat())), value))
@@ -64,6 +64,21 @@ impl Snapshot {
         Ok(Matches { pairs, looked })
     }
 
+    /// The keys and folders that match a pattern.
+    pub(crate) fn paths(&self, pattern: &Pattern) -> BTreeSet<Text> {
+        let mut found = BTreeSet::new();
+        for (key, _) in self.under(&pattern.literal_prefix()) {
+            let ends = key.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+            for end in ends.chain([key.len()]) {
+                let path = key.get(..end).unwrap_or_default();
+                if !found.contains(path) && pattern.matches(path) {
+                    found.insert(Text::from(path));
+                }
+            }
+        }
+        found
+    }
+
     /// The next path segments below a path, as confd's `ls`: `/` has only top-level keys, and a path that is
     /// itself a key adds its own last segment.
     pub fn list(&self, path: &[u8]) -> BTreeSet<Text> {
@@ -73,7 +88,7 @@ impl Snapshot {
         }
         let folder = clean(path);
         if folder == b"/" {
-            let top = self.0.keys().filter(|key| key.as_ref() != path && dir(key) == b"/");
+            let top = self.0.keys().filter(|key| key.as_bytes() != path && dir(key) == b"/");
             names.extend(top.map(|key| first_segment(strip_key(key, path))));
             return names;
         }

@@ -18,7 +18,7 @@ fn list(keys: &[Text], path: &[u8]) -> BTreeSet<Text> {
     let prefix = terms(path);
     keys.iter()
         .filter_map(|key| {
-            if key.as_ref() == path {
+            if key.as_bytes() == path {
                 return Some(Text::from(base(key)));
             }
             let first = strip_key(key, path).split(|byte| *byte == b'/').next();

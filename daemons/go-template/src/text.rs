@@ -10,6 +10,11 @@ use std::sync::Arc;
 pub struct Text(Arc<[u8]>);
 
 impl Text {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The text for people, with U+FFFD for what is no UTF-8.
     pub fn to_str(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)

@@ -19,7 +19,6 @@ mod report;
 mod rules;
 mod sections;
 mod specifier;
-mod suggest;
 pub mod syntax;
 pub mod ties;
 

@@ -1,10 +1,11 @@
 //! Sections and options that are nowhere known, and broken lines.
 
+use convoy_suggest::nearest;
+
 use crate::{
     UnitType, convoy, fleet,
     quote::shown,
     report::Report,
-    suggest::nearest,
     syntax::{Fault, UnitFile},
 };
 

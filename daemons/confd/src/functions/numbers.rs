@@ -56,7 +56,7 @@ fn atoi(call: &mut Call<'_>) -> Result<Value, CallError> {
 
 fn parse_bool(call: &mut Call<'_>) -> Result<Value, CallError> {
     let text = call.text(0)?;
-    match text.as_ref() {
+    match text.as_bytes() {
         b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Ok(Value::Bool(true)),
         b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Ok(Value::Bool(false)),
         _ => Err(not_parsed("ParseBool", &text, "invalid syntax")),

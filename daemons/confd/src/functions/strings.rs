@@ -22,14 +22,14 @@ pub(super) fn add(functions: &mut Functions) {
         "trimSuffix",
         Function::new(two.clone(), Type::String, |call| {
             let (text, suffix) = (call.text(0)?, call.text(1)?);
-            Ok(text.strip_suffix(suffix.as_ref()).map_or_else(|| text.clone(), Text::from).into())
+            Ok(text.strip_suffix(suffix.as_bytes()).map_or_else(|| text.clone(), Text::from).into())
         }),
     );
     functions.insert(
         "trimPrefix",
         Function::new(two.clone(), Type::String, |call| {
             let (text, prefix) = (call.text(0)?, call.text(1)?);
-            Ok(text.strip_prefix(prefix.as_ref()).map_or_else(|| text.clone(), Text::from).into())
+            Ok(text.strip_prefix(prefix.as_bytes()).map_or_else(|| text.clone(), Text::from).into())
         }),
     );
     functions.insert(
@@ -108,7 +108,7 @@ fn join(call: &mut Call<'_>) -> Result<Value, CallError> {
     let (pieces, separator) = (texts(&call.list(0)?), call.text(1)?);
     let separators = separator.len().saturating_mul(pieces.len());
     call.budget.fits(pieces.iter().fold(separators, |sum, piece| sum.saturating_add(piece.len())))?;
-    Ok(Value::String(Text::from(pieces.join(separator.as_ref()))))
+    Ok(Value::String(Text::from(pieces.join(separator.as_bytes()))))
 }
 
 /// Go's `strings.Replace`: a negative number replaces all; nothing is found before every rune and at the end.

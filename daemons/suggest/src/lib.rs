@@ -1,10 +1,10 @@
-//! "Did you mean …?"
+//! "Did you mean …?": the known word that a mistyped one most likely was meant to be. Pure.
 
 /// Longer words are no misspelling of anything.
 const LONGEST: usize = 64;
 
 /// The candidate that a word most likely was meant to be.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST || word.is_empty() {
         return None;
     }
