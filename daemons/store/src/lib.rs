@@ -4,7 +4,7 @@
 //!
 //! - [`Store`]: reads, writes and compare-guarded [`Transaction`]s, each with a deadline, on one endpoint at a
 //!   time; a failing endpoint is left for the next one.
-//! - [`Feed`]: the whole state under some prefixes, then every change, in order, with nothing missed. A feed
+//! - [`Feed`]: the whole state of some [`KeyRange`]s, then every change, in order, with nothing missed. A feed
 //!   outlives every outage; it says when its picture is old ([`FeedEvent::Stale`]) and lists again after any doubt.
 //! - [`CautiousFeed`]: the same for those who serve by it: what vanishes with an outage is held back for a while.
 //! - [`Mirror`]: the state a feed describes, kept in memory.
@@ -24,6 +24,7 @@ mod feed;
 mod lease;
 mod mirror;
 mod ownership;
+mod range;
 mod session;
 mod settings;
 mod store;
@@ -37,6 +38,7 @@ pub use error::{ErrorKind, StoreError};
 pub use feed::{CautiousFeed, Feed, FeedEvent, OUTAGE_GRACE};
 pub use mirror::Mirror;
 pub use ownership::{Answered, LeaseSettings, Ownership, OwnershipStatus};
+pub use range::KeyRange;
 pub use settings::{StoreSettings, TlsSettings};
 pub use store::Store;
 pub use transaction::{Answer, Compare, Operation, Outcome, Transaction};

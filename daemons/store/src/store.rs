@@ -1,14 +1,15 @@
 //! The store: single reads and writes, and the way to feeds and ownership.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use etcd_client::{
-    Compare as WireCompare, CompareOp, DeleteOptions, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse,
+    Compare as WireCompare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, Txn, TxnOp,
+    TxnOpResponse,
 };
 
 use crate::{
-    Answer, Compare, Entry, ErrorKind, Feed, LeaseSettings, Operation, Outcome, Ownership, Revision,
-    Snapshot, StoreError, StoreSettings, Transaction,
+    Answer, Compare, Entry, ErrorKind, Feed, KeyRange, LeaseSettings, Operation, Outcome, Ownership,
+    Revision, Snapshot, StoreError, StoreSettings, Transaction,
     call::{Repeat, Task},
     endpoints::Endpoints,
     failure::Failure,
@@ -17,6 +18,9 @@ use crate::{
 
 /// The key that is counted to learn the store's revision; it need not exist.
 const PROBE: &str = "/convoy/";
+
+/// etcd refuses transactions of more than 128 operations (`--max-txn-ops`).
+const READS_AT_ONCE: usize = 100;
 
 /// etcd, seen by Convoy. Cheap to clone; all clones share one connection. Reads are linearizable: they see every
 /// write that was answered before them, whichever member it went through.
@@ -47,46 +51,64 @@ impl Store {
 
     /// Reads all keys that begin with `prefix`. End it with `/` to keep siblings out.
     pub async fn list(&self, prefix: &str) -> Result<Snapshot, StoreError> {
-        Ok(self.list_all(&[prefix]).await?.1)
+        self.read(&[KeyRange::Prefix(prefix.to_owned())]).await
     }
 
-    /// Reads all keys under several prefixes, at one revision.
-    pub(crate) async fn list_all(&self, prefixes: &[&str]) -> Result<(Header, Snapshot), StoreError> {
-        let subject = prefixes.join(" ");
-        let task = Task { operation: "list", subject: &subject, repeat: Repeat::Read };
-        let (header, pairs) = if let [prefix] = prefixes {
-            let mut answer = self
-                .endpoints
-                .call(task, |mut session| async move {
-                    session.kv.get(*prefix, Some(GetOptions::new().with_prefix())).await
-                })
-                .await?;
-            (Header::read(answer.header()), answer.take_kvs())
-        } else {
-            let reads: Vec<_> = prefixes
-                .iter()
-                .map(|prefix| TxnOp::get(*prefix, Some(GetOptions::new().with_prefix())))
-                .collect();
-            let txn = Txn::new().and_then(reads);
-            let answer = self
-                .endpoints
-                .call(task, |mut session| {
-                    let txn = txn.clone();
-                    async move { session.kv.txn(txn).await }
-                })
-                .await?;
-            let pairs = answer
-                .op_responses()
-                .into_iter()
-                .flat_map(|answer| match answer {
-                    TxnOpResponse::Get(mut answer) => answer.take_kvs(),
-                    _ => Vec::new(),
-                })
-                .collect();
-            (Header::read(answer.header()), pairs)
+    /// Reads several ranges, all at one revision.
+    pub async fn read(&self, ranges: &[KeyRange]) -> Result<Snapshot, StoreError> {
+        Ok(self.list_all(ranges).await?.1)
+    }
+
+    pub(crate) async fn list_all(&self, ranges: &[KeyRange]) -> Result<(Header, Snapshot), StoreError> {
+        let mut first = None;
+        let mut entries = BTreeMap::new();
+        for ranges in ranges.chunks(READS_AT_ONCE) {
+            let (header, pairs) = self.list_some(ranges, first.map(|header: Header| header.revision)).await?;
+            first.get_or_insert(header);
+            entries.extend(wire::entries(pairs));
+        }
+        let header = match first {
+            Some(header) => header,
+            None => self.header(PROBE).await?,
         };
-        let header = header.map_err(|failure| refuse("list", &subject, failure))?;
-        Ok((header, Snapshot { revision: header.revision, entries: wire::entries(pairs) }))
+        Ok((header, Snapshot { revision: header.revision, entries }))
+    }
+
+    /// Reads as many ranges as fit into one transaction, at this revision or now.
+    async fn list_some(
+        &self,
+        ranges: &[KeyRange],
+        revision: Option<Revision>,
+    ) -> Result<(Header, Vec<KeyValue>), StoreError> {
+        let subject = ranges.iter().map(KeyRange::as_str).collect::<Vec<_>>().join(" ");
+        let task = Task { operation: "list", subject: &subject, repeat: Repeat::Read };
+        let reads: Vec<_> = ranges
+            .iter()
+            .map(|range| {
+                let options = revision
+                    .map_or_else(GetOptions::new, |revision| GetOptions::new().with_revision(revision.get()));
+                let options = if range.is_prefix() { options.with_prefix() } else { options };
+                TxnOp::get(range.as_str(), Some(options))
+            })
+            .collect();
+        let txn = Txn::new().and_then(reads);
+        let answer = self
+            .endpoints
+            .call(task, |mut session| {
+                let txn = txn.clone();
+                async move { session.kv.txn(txn).await }
+            })
+            .await?;
+        let header = Header::read(answer.header()).map_err(|failure| refuse("list", &subject, failure))?;
+        let pairs = answer
+            .op_responses()
+            .into_iter()
+            .flat_map(|answer| match answer {
+                TxnOpResponse::Get(mut answer) => answer.take_kvs(),
+                _ => Vec::new(),
+            })
+            .collect();
+        Ok((header, pairs))
     }
 
     /// Writes one key, without a lease and whatever is there: for tools and tests.
@@ -157,7 +179,12 @@ impl Store {
     /// Follows all keys that begin with one of the prefixes. Needs a tokio runtime; the work ends when the feed
     /// is dropped.
     pub fn follow(&self, prefixes: &[&str]) -> Feed {
-        Feed::start(self.clone(), prefixes)
+        self.follow_ranges(prefixes.iter().map(|prefix| KeyRange::Prefix((*prefix).to_owned())).collect())
+    }
+
+    /// The same for ranges of any kind, at least one.
+    pub fn follow_ranges(&self, ranges: Vec<KeyRange>) -> Feed {
+        Feed::start(self.clone(), ranges)
     }
 
     /// Takes a lease and keeps the keys under it that are declared later. Needs a tokio runtime.

@@ -11,8 +11,8 @@ pub(super) enum Message {
     Created,
     /// A watch was ended by the server.
     Ended(Ending),
-    /// Something changed under the prefix of this number.
-    Changes { prefix: usize, changes: Vec<Change> },
+    /// Something changed in the range of this number.
+    Changes { range: usize, changes: Vec<Change> },
     /// A sign of life.
     Progress,
 }
@@ -27,8 +27,8 @@ pub(super) enum Ending {
 }
 
 /// The number a watch gets on its stream; 0 would let the server choose.
-pub(super) fn watch_id(prefix: usize) -> i64 {
-    i64::try_from(prefix).unwrap_or(i64::MAX - 1) + 1
+pub(super) fn watch_id(range: usize) -> i64 {
+    i64::try_from(range).unwrap_or(i64::MAX - 1) + 1
 }
 
 /// Reads an answer.
@@ -44,8 +44,8 @@ pub(super) fn read(answer: &WatchResponse) -> Result<(Header, Message), Failure>
     } else if answer.events().is_empty() {
         Message::Progress
     } else {
-        let prefix = usize::try_from(answer.watch_id() - 1).unwrap_or(usize::MAX);
-        Message::Changes { prefix, changes: answer.events().iter().filter_map(change).collect() }
+        let range = usize::try_from(answer.watch_id() - 1).unwrap_or(usize::MAX);
+        Message::Changes { range, changes: answer.events().iter().filter_map(change).collect() }
     };
     Ok((header, message))
 }

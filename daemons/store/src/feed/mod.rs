@@ -1,4 +1,4 @@
-//! Feeds: the state under some prefixes, then every change to it.
+//! Feeds: the state of some ranges of keys, then every change to it.
 
 mod cautious;
 mod message;
@@ -8,7 +8,7 @@ mod supervisor;
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::{Change, Revision, Snapshot, Store};
+use crate::{Change, KeyRange, Revision, Snapshot, Store};
 pub use cautious::{CautiousFeed, OUTAGE_GRACE};
 use supervisor::Supervisor;
 
@@ -25,7 +25,7 @@ pub enum FeedEvent {
     Changed {
         /// The revision of the last of them.
         revision: Revision,
-        /// What changed. With several prefixes, a transaction that touches two of them comes as two events.
+        /// What changed. With several ranges, a transaction that touches two of them comes as two events.
         changes: Vec<Change>,
     },
     /// The connection is lost. The last known state stays valid; the feed goes on trying. Told once per outage.
@@ -49,10 +49,9 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn start(store: Store, prefixes: &[&str]) -> Self {
+    pub(crate) fn start(store: Store, ranges: Vec<KeyRange>) -> Self {
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
-        let prefixes = prefixes.iter().map(ToString::to_string).collect();
-        let task = tokio::spawn(Supervisor::new(store, prefixes, sender).run());
+        let task = tokio::spawn(Supervisor::new(store, ranges, sender).run());
         Self { events, task }
     }
 

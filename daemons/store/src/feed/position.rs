@@ -9,19 +9,19 @@ pub(super) struct Position {
     term: u64,
     /// The last revision told.
     revision: Revision,
-    /// For each prefix, the revision up to which its changes were told. They differ while one watch of a stream is
+    /// For each range, the revision up to which its changes were told. They differ while one watch of a stream is
     /// ahead of another.
     told: Vec<Revision>,
 }
 
 impl Position {
-    /// After a listing of that many prefixes.
-    pub(super) fn listed(header: Header, prefixes: usize) -> Self {
+    /// After a listing of that many ranges.
+    pub(super) fn listed(header: Header, ranges: usize) -> Self {
         Self {
             cluster: header.cluster,
             term: header.term,
             revision: header.revision,
-            told: vec![header.revision; prefixes],
+            told: vec![header.revision; ranges],
         }
     }
 
@@ -29,9 +29,9 @@ impl Position {
         self.revision
     }
 
-    /// The revision from which to watch a prefix.
-    pub(super) fn watch_from(&self, prefix: usize) -> i64 {
-        self.told.get(prefix).map_or(self.revision, |told| *told).get().saturating_add(1)
+    /// The revision from which to watch a range.
+    pub(super) fn watch_from(&self, range: usize) -> i64 {
+        self.told.get(range).map_or(self.revision, |told| *told).get().saturating_add(1)
     }
 
     /// Compares with an up-to-date answer of the cluster. An answer from another history says why.
@@ -62,10 +62,10 @@ impl Position {
         Err(format!("another cluster answers: {:x} instead of {:x}", header.cluster, self.cluster))
     }
 
-    /// Changes of one prefix were told: the revisions of the first and the last.
-    pub(super) fn advance(&mut self, prefix: usize, first: Revision, last: Revision) -> Result<(), String> {
-        let Some(told) = self.told.get_mut(prefix) else {
-            return Err(format!("changes for watch {prefix}, which was never made"));
+    /// Changes of one range were told: the revisions of the first and the last.
+    pub(super) fn advance(&mut self, range: usize, first: Revision, last: Revision) -> Result<(), String> {
+        let Some(told) = self.told.get_mut(range) else {
+            return Err(format!("changes for watch {range}, which was never made"));
         };
         if first <= *told {
             return Err(format!("a change of revision {first} after revision {told} was told"));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn each_prefix_goes_on_from_its_own_last_change() {
+    fn each_range_goes_on_from_its_own_last_change() {
         let mut position = Position::listed(header(1, 1, 100), 2);
         position.advance(1, Revision::new(105), Revision::new(107)).unwrap();
         assert_eq!((position.watch_from(0), position.watch_from(1)), (101, 108));

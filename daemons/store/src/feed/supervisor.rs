@@ -16,7 +16,7 @@ use super::{
     position::Position,
     silence::{Due, Silence},
 };
-use crate::{Change, ErrorKind, Store, StoreError, failure::Failure};
+use crate::{Change, ErrorKind, KeyRange, Store, StoreError, failure::Failure};
 
 /// The longest wait between two tries, and how long a stream has to live before its end counts as a first failure.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -33,14 +33,14 @@ enum Trouble {
 
 pub(super) struct Supervisor {
     store: Store,
-    prefixes: Vec<String>,
+    ranges: Vec<KeyRange>,
     events: mpsc::Sender<FeedEvent>,
     position: Option<Position>,
     stale: bool,
     in_step_since: Option<Instant>,
 }
 
-/// An open watch stream over all prefixes.
+/// An open watch stream over all ranges.
 struct Watch {
     turn: usize,
     requests: WatchRequestSender,
@@ -48,8 +48,8 @@ struct Watch {
 }
 
 impl Supervisor {
-    pub(super) fn new(store: Store, prefixes: Vec<String>, events: mpsc::Sender<FeedEvent>) -> Self {
-        Self { store, prefixes, events, position: None, stale: false, in_step_since: None }
+    pub(super) fn new(store: Store, ranges: Vec<KeyRange>, events: mpsc::Sender<FeedEvent>) -> Self {
+        Self { store, ranges, events, position: None, stale: false, in_step_since: None }
     }
 
     /// Runs until the feed is dropped.
@@ -103,16 +103,15 @@ impl Supervisor {
     }
 
     async fn list(&mut self) -> Result<(), Trouble> {
-        let prefixes: Vec<&str> = self.prefixes.iter().map(String::as_str).collect();
-        let (header, snapshot) = self.store.list_all(&prefixes).await.map_err(unanswered)?;
-        self.position = Some(Position::listed(header, self.prefixes.len()));
+        let (header, snapshot) = self.store.list_all(&self.ranges).await.map_err(unanswered)?;
+        self.position = Some(Position::listed(header, self.ranges.len()));
         self.stale = false;
         self.tell(FeedEvent::Listed(snapshot)).await
     }
 
     /// Makes sure that the cluster is still the one we know, and not behind us.
     async fn verify(&mut self) -> Result<(), Trouble> {
-        let key = self.prefixes.first().map_or("/", String::as_str);
+        let key = self.ranges.first().map_or("/", KeyRange::as_str);
         let header = self.store.header(key).await.map_err(unanswered)?;
         match &self.position {
             Some(position) => position.check(header).map_err(Trouble::Doubt),
@@ -120,7 +119,7 @@ impl Supervisor {
         }
     }
 
-    /// Opens a stream with a watch for each prefix.
+    /// Opens a stream with a watch for each range.
     async fn open(&self) -> Result<Watch, Trouble> {
         let endpoints = self.store.endpoints();
         let turn = endpoints.turn();
@@ -139,21 +138,22 @@ impl Supervisor {
     async fn request(&self) -> Result<Watch, Failure> {
         let mut session = self.store.endpoints().session().await?;
         let turn = session.turn;
-        let mut prefixes = self.prefixes.iter().enumerate();
-        let Some((number, prefix)) = prefixes.next() else {
-            return Err(Failure::new(ErrorKind::Settings, "there is no prefix to follow"));
+        let mut ranges = self.ranges.iter().enumerate();
+        let Some((number, range)) = ranges.next() else {
+            return Err(Failure::new(ErrorKind::Settings, "there is nothing to follow"));
         };
         let (mut requests, answers) =
-            session.watch.watch(prefix.as_str(), Some(self.options(number))).await?.split();
-        for (number, prefix) in prefixes {
-            requests.watch(prefix.as_str(), Some(self.options(number))).await?;
+            session.watch.watch(range.as_str(), Some(self.options(number, range))).await?.split();
+        for (number, range) in ranges {
+            requests.watch(range.as_str(), Some(self.options(number, range))).await?;
         }
         Ok(Watch { turn, requests, answers })
     }
 
-    fn options(&self, prefix: usize) -> WatchOptions {
-        let from = self.position.as_ref().map_or(0, |position| position.watch_from(prefix));
-        WatchOptions::new().with_prefix().with_start_revision(from).with_watch_id(message::watch_id(prefix))
+    fn options(&self, number: usize, range: &KeyRange) -> WatchOptions {
+        let from = self.position.as_ref().map_or(0, |position| position.watch_from(number));
+        let options = WatchOptions::new().with_start_revision(from).with_watch_id(message::watch_id(number));
+        if range.is_prefix() { options.with_prefix() } else { options }
     }
 
     /// Reads a stream until it ends.
@@ -165,7 +165,7 @@ impl Supervisor {
         let mut turns = self.store.endpoints().turns();
         let mut silence = Silence::new(limit, patience, Instant::now());
         let made_by = Instant::now() + deadline;
-        let mut missing = self.prefixes.len();
+        let mut missing = self.ranges.len();
         loop {
             let (at, due) = if missing == 0 { silence.due() } else { (made_by, Due::Dead) };
             tokio::select! {
@@ -226,12 +226,12 @@ impl Supervisor {
                 let revision = position.revision();
                 self.tell(FeedEvent::Current { revision }).await.map(|()| false)
             }
-            Message::Changes { prefix, changes } => {
+            Message::Changes { range, changes } => {
                 let revisions = || changes.iter().map(Change::mod_revision);
                 let (Some(first), Some(last)) = (revisions().min(), revisions().max()) else {
                     return Ok(false);
                 };
-                position.advance(prefix, first, last).map_err(Trouble::Doubt)?;
+                position.advance(range, first, last).map_err(Trouble::Doubt)?;
                 self.tell(FeedEvent::Changed { revision: last, changes }).await.map(|()| false)
             }
         }
@@ -259,7 +259,8 @@ impl Supervisor {
     }
 
     fn lost_to(&self, turn: usize, failure: &Failure) -> Trouble {
-        let error = StoreError::new(failure.kind, "watch", self.prefixes.join(" "), failure.detail.clone());
+        let subject = self.ranges.iter().map(KeyRange::as_str).collect::<Vec<_>>().join(" ");
+        let error = StoreError::new(failure.kind, "watch", subject, failure.detail.clone());
         Trouble::Lost(error.at(self.store.endpoints().url(turn)).to_string())
     }
 }

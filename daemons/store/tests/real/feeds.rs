@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use convoy_store::{Change, FeedEvent, Mirror, Transaction};
+use convoy_store::{Change, FeedEvent, KeyRange, Mirror, Transaction};
 use convoy_test_etcd::Etcd;
 
 use crate::support::{Reader, is_listed, is_stale, lease_of, owner, store, within};
@@ -63,6 +63,38 @@ async fn several_prefixes_are_listed_at_one_revision_and_followed_together() {
     store.commit(Transaction::new().put("/a/2", "y").put("/b/2", "y").delete("/a/1")).await.unwrap();
     reader.until("both halves", |mirror| mirror.get("/a/2").is_some() && mirror.get("/b/2").is_some()).await;
     assert!(reader.mirror.get("/a/1").is_none());
+}
+
+#[tokio::test]
+async fn more_trees_than_fit_into_a_transaction_are_one_picture_without_their_siblings() {
+    let etcd = Etcd::start(1).await.unwrap();
+    let store = store(&etcd);
+    for number in 0..150 {
+        let key = format!("/app{number}");
+        let keys = Transaction::new().put(&key, "leaf").put(&format!("{key}/x"), "below");
+        store.commit(keys.put(&format!("{key}-sibling"), "other")).await.unwrap();
+    }
+    let paths: Vec<String> = (0..150).map(|number| format!("/app{number}")).collect();
+    let ranges = KeyRange::trees(paths.iter().map(String::as_str));
+    assert_eq!(store.read(&ranges).await.unwrap().entries.len(), 300);
+
+    let mut reader = Reader::of(store.follow_ranges(ranges));
+    reader.until("the first listing", Mirror::has_listed).await;
+    assert_eq!(reader.mirror.len(), 300);
+    store.put("/app7-sibling", b"changed").await.unwrap();
+    store.put("/app149/y", b"last").await.unwrap();
+    reader.until("the last change", |mirror| mirror.get("/app149/y").is_some()).await;
+    let told: Vec<&str> = reader
+        .told
+        .iter()
+        .filter_map(|event| match event {
+            FeedEvent::Changed { changes, .. } => Some(changes),
+            _ => None,
+        })
+        .flatten()
+        .map(Change::key)
+        .collect();
+    assert_eq!(told, ["/app149/y"]);
 }
 
 #[tokio::test]

@@ -45,7 +45,11 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(store: &Store, prefixes: &[&str]) -> Self {
-        Self { feed: store.follow(prefixes), mirror: Mirror::new(), told: Vec::new() }
+        Self::of(store.follow(prefixes))
+    }
+
+    pub(crate) fn of(feed: Feed) -> Self {
+        Self { feed, mirror: Mirror::new(), told: Vec::new() }
     }
 
     /// A feed that has listed.
