@@ -52,13 +52,7 @@ pub struct Configuration {
 impl Configuration {
     /// Computes the digest of a text that holds the placeholder, and puts it there.
     pub(crate) fn seal(text: &str) -> Self {
-        let digest =
-            Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-                for nibble in [byte >> 4, byte & 15] {
-                    hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-                }
-                hex
-            });
+        let digest = hexadecimal(&Sha256::digest(text.as_bytes()));
         Self { text: text.replace(DIGEST_PLACEHOLDER, &digest), digest: Digest(digest.into()) }
     }
 
@@ -71,4 +65,14 @@ impl Configuration {
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
+}
+
+/// Bytes as hexadecimal digits in lower case.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+        text
+    })
 }

@@ -11,7 +11,7 @@ mod settle;
 mod template;
 mod upstreams;
 
-pub use configuration::{Configuration, Digest};
+pub use configuration::{Configuration, Digest, hexadecimal};
 pub use model::{AccessLog, LoadBalancer, NginxOptions, NginxPath, NginxPathError};
 pub use revision::{REVISION_HOST, REVISION_PATH};
 pub use settle::Settle;

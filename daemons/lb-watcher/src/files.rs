@@ -19,6 +19,19 @@ pub struct FilesError {
     source: io::Error,
 }
 
+impl FilesError {
+    pub(crate) fn new(what: &'static str, path: PathBuf, source: io::Error) -> Self {
+        Self { what, path, source }
+    }
+}
+
+/// Replaces a file as a whole, after its content is on disk.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
+    let draft = path.with_extension("draft");
+    write_through(&draft, bytes)?;
+    rename(&draft, path)
+}
+
 /// The files of one load balancer.
 ///
 /// | file | what |
@@ -99,7 +112,7 @@ impl StateDir {
 
     /// Writes the candidate and waits until it is on disk.
     pub fn stage(&self, text: &str) -> Result<(), FilesError> {
-        write_through(&self.staged(), text)
+        write_through(&self.staged(), text.as_bytes())
     }
 
     /// Makes the candidate the live file.
@@ -109,9 +122,7 @@ impl StateDir {
 
     /// Replaces a file as a whole.
     pub fn replace(&self, path: &Path, text: &str) -> Result<(), FilesError> {
-        let draft = path.with_extension("draft");
-        write_through(&draft, text)?;
-        rename(&draft, path)
+        replace(path, text.as_bytes())
     }
 
     /// The content of a file; none when it isn't there, or is no text: then it isn't ours.
@@ -137,12 +148,12 @@ impl StateDir {
     }
 }
 
-fn write_through(path: &Path, text: &str) -> Result<(), FilesError> {
+fn write_through(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
     let fail = |source| FilesError { what: "write", path: path.to_owned(), source };
     // Readable by all: nginx in a container runs as another user. There is no secret in it.
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path).map_err(fail)?;
-    file.write_all(text.as_bytes()).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
     file.sync_all().map_err(fail)
 }
 

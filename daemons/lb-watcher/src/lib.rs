@@ -9,6 +9,7 @@ pub mod apply;
 mod bootstrap;
 pub mod cli;
 pub mod files;
+pub mod install;
 mod machine;
 mod metrics;
 pub mod nginx;
