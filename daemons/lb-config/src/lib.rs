@@ -1,10 +1,11 @@
 //! From the upstreams of an app to the configuration of its nginx, and when to apply it.
 //!
 //! Pure: keys and values go in, a [`Configuration`] comes out. Everything that stands in it was parsed into a type
-//! before, so no value of the store can add a directive. [`Settle`] decides when a change is due; the daemon
-//! around it does the rest.
+//! before, so no value of the store can add a directive. [`Settle`] decides when a change is due, [`Guard`] whether a
+//! disappearance is believed; the daemon around it does the rest.
 
 mod configuration;
+mod guard;
 mod model;
 mod revision;
 mod settle;
@@ -12,6 +13,7 @@ mod template;
 mod upstreams;
 
 pub use configuration::{Configuration, Digest, hexadecimal};
+pub use guard::{Guard, GuardLimits};
 pub use model::{AccessLog, LoadBalancer, NginxOptions, NginxPath, NginxPathError};
 pub use revision::{REVISION_HOST, REVISION_PATH};
 pub use settle::Settle;

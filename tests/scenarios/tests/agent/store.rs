@@ -20,7 +20,8 @@ fn untouched(stage: &Stage, trouble: impl FnOnce() -> Result<()>) -> Result<()> 
     for unit in units {
         wait_state(stage, unit, "claimed", |state| state.active == "active" && !state.unclaimed)?;
     }
-    ensure!(runs(stage, &units)? == before, "stopped or restarted");
+    let after = runs(stage, &units)?;
+    ensure!(after == before, "stopped or restarted: {before:?} became {after:?}");
     remove(stage, &units)
 }
 
