@@ -4,8 +4,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::record::Kind;
 use crate::render::{LintOptions, RenderOptions};
+use crate::resources::OverlaidOptions;
 
-/// Keeps one nginx in step with the upstream keys of its app, and announces it.
+/// Keeps load balancers, and any other files, in step with keys in etcd.
+///
+/// `lb-watcher run someapp-1` keeps one nginx in step with the instances of someapp. Without a command, or called as
+/// `confd`, it follows confd's template resources and takes confd's flags: `lb-watcher -confdir /etc/confd`.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -42,14 +46,74 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Check configuration and template, with nginx itself where it is installed, and change nothing.
-    Check(Options),
-    /// Print what nginx serves.
-    Status(Options),
+    /// Check configuration and templates, with nginx itself where it is installed, and change nothing.
+    Check(Subject),
+    /// Print what is served; fails when that is not what should be.
+    Status(Subject),
+    /// Print what would change in files in place if they were made now; exit status 1 if anything would.
+    Diff(ConfdOptions),
+    /// Print which key is in the files of a resource, which isn't, and why.
+    Why {
+        /// The resource, as its file below conf.d is called.
+        #[arg(value_name = "RESOURCE.toml")]
+        resource: Option<String>,
+        /// Where the resources are.
+        #[command(flatten)]
+        confd: ConfdOptions,
+    },
     /// Print what confd would write for these keys: no etcd, no nginx, no file changed.
     Render(RenderOptions),
-    /// Tell what bites in a confd template, although it can be rendered.
+    /// Tell what bites in a confd template or resource, although it can be used.
     Lint(LintOptions),
+    /// Run a command that sees candidates in their places (used by checks).
+    #[command(hide = true)]
+    Overlaid(OverlaidOptions),
+}
+
+/// A load balancer, or a folder of template resources when none is named.
+#[derive(Debug, Clone, Args)]
+pub struct Subject {
+    /// Which load balancer, and what it is told.
+    #[command(flatten)]
+    pub options: Options,
+    /// Where the resources are.
+    #[command(flatten)]
+    pub confd: ConfdOptions,
+}
+
+impl Subject {
+    /// Whether a load balancer is named.
+    pub fn is_load_balancer(&self) -> bool {
+        self.options.name.is_some() || self.options.instance.is_some()
+    }
+}
+
+/// What says where template resources are and how etcd is reached, as confd's own flags.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfdOptions {
+    /// The folder with conf.d and templates [default: /etc/confd].
+    #[arg(long, value_name = "PATH")]
+    pub confdir: Option<String>,
+    /// Taken in place of each resource's own prefix.
+    #[arg(long, value_name = "KEY")]
+    pub prefix: Option<String>,
+    /// An etcd member; may be given several times.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub node: Vec<String>,
+    /// confd's own configuration [default: /etc/confd/confd.toml].
+    #[arg(long, value_name = "PATH")]
+    pub config_file: Option<String>,
+}
+
+impl ConfdOptions {
+    /// As confd's command line.
+    pub fn arguments(&self) -> Vec<String> {
+        let one =
+            [("-confdir", &self.confdir), ("-prefix", &self.prefix), ("-config-file", &self.config_file)];
+        let one = one.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
+        let all = one.chain(self.node.iter().map(|node| ("-node", node)));
+        all.flat_map(|(flag, value)| [flag.to_owned(), value.clone()]).collect()
+    }
 }
 
 /// How nginx is run, as an option.

@@ -1,7 +1,6 @@
 //! What can be counted.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use convoy_service::metrics::{self, Registry};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -33,17 +32,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Makes them readable at `metrics.sock` in the runtime directory, if there is one.
     pub(crate) fn serve(&self, runtime_directory: Option<PathBuf>) {
-        let Some(directory) = runtime_directory else { return };
-        let path = directory.join("metrics.sock");
-        match metrics::bind(&path) {
-            Ok(listener) => {
-                let registry = Arc::new(self.registry());
-                tokio::spawn(async move { metrics::serve(registry, listener).await });
-            }
-            Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "metrics can't be read from outside");
-            }
-        }
+        metrics::serve_in(runtime_directory, self.registry());
     }
 
     fn registry(&self) -> Registry {

@@ -1,6 +1,5 @@
 //! Dry runs without etcd: what confd would write for these keys, and what to beware of in a template.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,8 @@ use convoy_confd::{Snapshot, World, functions, lint, read_keys};
 use convoy_go_template::{Limits, Template, Value};
 
 use crate::machine::Machine;
+use crate::output::print;
+use crate::resources::lint_resource;
 
 /// What `render` is given.
 #[derive(Debug, Clone, Args)]
@@ -28,9 +29,12 @@ pub struct RenderOptions {
 /// What `lint` is given.
 #[derive(Debug, Clone, Args)]
 pub struct LintOptions {
-    /// The template, as confd would use it.
-    #[arg(long, value_name = "FILE")]
-    pub template: PathBuf,
+    /// A template, as confd would use it.
+    #[arg(long, value_name = "FILE", required_unless_present = "resource")]
+    pub template: Option<PathBuf>,
+    /// A template resource, as confd would use it.
+    #[arg(long, value_name = "FILE.toml")]
+    pub resource: Option<PathBuf>,
 }
 
 /// Writes the rendered template to standard output: all of it or, when anything is wrong, nothing.
@@ -41,17 +45,22 @@ pub fn render(options: &RenderOptions) -> anyhow::Result<()> {
     let functions = functions(&keys, &machine(&options.template));
     let template = Template::parse(&name(&options.template), &text, &functions)?;
     let rendered = template.render(&Value::Nil, &functions, Limits::default())?;
-    write(&rendered)
+    print(&rendered)
 }
 
-/// Writes one line per warning. Only a template that can't be parsed is an error.
-pub fn lint_template(options: &LintOptions) -> anyhow::Result<()> {
-    let text = read(&options.template)?;
-    let functions = functions(&Snapshot::default(), &machine(&options.template));
-    let template = Template::parse(&name(&options.template), &text, &functions)?;
-    let warnings = lint(&template, &functions);
-    let lines: Vec<String> = warnings.iter().map(|warning| format!("{warning}\n")).collect();
-    write(lines.concat().as_bytes())
+/// Writes one line per warning. Only a template or a resource that can't be used is an error.
+pub fn lint_files(options: &LintOptions) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    if let Some(path) = &options.resource {
+        lines.extend(lint_resource(path)?.iter().map(|warning| format!("{warning}\n")));
+    }
+    if let Some(path) = &options.template {
+        let text = read(path)?;
+        let functions = functions(&Snapshot::default(), &machine(path));
+        let template = Template::parse(&name(path), &text, &functions)?;
+        lines.extend(lint(&template, &functions).iter().map(|warning| format!("{warning}\n")));
+    }
+    print(lines.concat().as_bytes())
 }
 
 /// What messages call a template: confd names it by its file, without the folder.
@@ -63,13 +72,8 @@ fn machine(template: &Path) -> Arc<dyn World> {
     Arc::new(Machine::new(template))
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| {
         format!("{}: the file can't be read; correct the path, its owner or its mode", path.display())
     })
-}
-
-fn write(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    output.write_all(bytes).and_then(|()| output.flush()).context("standard output can't be written to")
 }

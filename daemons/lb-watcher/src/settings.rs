@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use convoy_config::{ConfigError, SearchPath, Span, load, merge_options};
 use convoy_keys::{AppName, InstanceName, UnitInstance};
-use convoy_lb_config::{LoadBalancer, NginxOptions, NginxPath};
+use convoy_lb_config::{GuardLimits, LoadBalancer, NginxOptions, NginxPath};
 use serde::Deserialize;
 
 use crate::cli::Options;
@@ -31,7 +31,7 @@ const CONTAINER_RUNTIME: &str = "/tmp";
 const CHECK_OUTPUT: &str = "/run/nginx-lb-check";
 
 /// The table `[lb-watcher]` as written.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fragment {
     port: Option<Text>,
@@ -47,6 +47,8 @@ struct Fragment {
     response_timeout: Option<Text>,
     shutdown_timeout: Option<Text>,
     retry_after: Option<Text>,
+    removal_share: Option<f64>,
+    removal_grace: Option<Text>,
 }
 
 merge_options!(Fragment {
@@ -63,6 +65,8 @@ merge_options!(Fragment {
     response_timeout,
     shutdown_timeout,
     retry_after,
+    removal_share,
+    removal_grace,
 });
 
 /// `port = 80` and `port = "80"` mean the same.
@@ -229,6 +233,27 @@ impl Settings {
             options: self.nginx_options.clone(),
         })
     }
+}
+
+/// How much may vanish without a question, from `[lb-watcher]`.
+pub(crate) fn guard_limits(path: &SearchPath) -> Result<GuardLimits, ConfigError> {
+    limits(&load("lb-watcher", path)?)
+}
+
+fn limits(fragment: &Fragment) -> Result<GuardLimits, ConfigError> {
+    let ordinary = GuardLimits::default();
+    let share = fragment.removal_share.unwrap_or(ordinary.share);
+    if !(0.0..=1.0).contains(&share) {
+        return Err(ConfigError::value(
+            "[lb-watcher] removal_share",
+            format!("{share} is no share; write a number from 0 to 1, as 0.5 for half of the upstreams"),
+        ));
+    }
+    let grace = match &fragment.removal_grace {
+        Some(text) => parse::<Span>("[lb-watcher] removal_grace", &text.clone().into_string())?.0,
+        None => ordinary.grace,
+    };
+    Ok(GuardLimits { share, grace })
 }
 
 fn full_name(options: &Options) -> Result<String, ConfigError> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use convoy_lb_config::Skipped;
 use convoy_service::message;
 
 /// The keys that are left out now, with the reason that was logged.
@@ -10,10 +9,10 @@ use convoy_service::message;
 pub(crate) struct SkippedLog(BTreeMap<String, String>);
 
 impl SkippedLog {
-    /// Takes the keys that are left out now; logs those that are new or have another reason, and gives their number.
-    pub(crate) fn update(&mut self, skipped: &[Skipped]) -> u64 {
-        let now: BTreeMap<String, String> =
-            skipped.iter().map(|entry| (entry.key.clone(), entry.reason.to_string())).collect();
+    /// Takes the keys that are left out now, with the reason; logs those that are new or have another reason, and gives
+    /// their number.
+    pub(crate) fn update(&mut self, skipped: impl IntoIterator<Item = (String, String)>) -> u64 {
+        let now: BTreeMap<String, String> = skipped.into_iter().collect();
         let mut news = 0u64;
         for (key, reason) in now.iter().filter(|&(key, reason)| self.0.get(key) != Some(reason)) {
             news += 1;
@@ -28,6 +27,11 @@ impl SkippedLog {
         self.0 = now;
         news
     }
+
+    /// The keys that are left out now, with the reason.
+    pub(crate) fn now(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|(key, reason)| (key.clone(), reason.clone())).collect()
+    }
 }
 
 /// A key from outside, without what could confuse a terminal.
@@ -37,20 +41,17 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use convoy_lb_config::SkippedReason;
-
     use super::*;
 
     #[test]
     fn a_key_is_news_when_it_or_its_reason_is_new() {
-        let entry = |key: &str, reason| Skipped { key: key.to_owned(), reason };
+        let entry = |key: &str, reason: &str| (key.to_owned(), reason.to_owned());
         let mut log = SkippedLog::default();
-        assert_eq!(log.update(&[entry("a", SkippedReason::Encoding)]), 1);
-        assert_eq!(log.update(&[entry("a", SkippedReason::Encoding)]), 0);
-        let itself = SkippedReason::Itself("127.0.0.1:1".parse().unwrap());
-        assert_eq!(log.update(&[entry("a", itself), entry("b", SkippedReason::Encoding)]), 2);
-        assert_eq!(log.update(&[]), 0);
-        assert_eq!(log.update(&[entry("a", SkippedReason::Encoding)]), 1);
+        assert_eq!(log.update([entry("a", "no text")]), 1);
+        assert_eq!(log.update([entry("a", "no text")]), 0);
+        assert_eq!(log.update([entry("a", "itself"), entry("b", "no text")]), 2);
+        assert_eq!(log.update([]), 0);
+        assert_eq!(log.update([entry("a", "no text")]), 1);
     }
 
     #[test]

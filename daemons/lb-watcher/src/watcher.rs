@@ -198,7 +198,8 @@ impl Watcher {
     fn desire(&mut self) -> Result<Desired, TemplateFileError> {
         let entries = self.mirror.iter().map(|(key, entry)| (key.as_str(), entry.value.as_slice()));
         let (upstreams, skipped) = read_upstreams(&self.settings.app, &self.load_balancer.listen, entries);
-        self.metrics.skipped.inc_by(self.skipped.update(&skipped));
+        let told = skipped.iter().map(|entry| (entry.key.clone(), entry.reason.to_string()));
+        self.metrics.skipped.inc_by(self.skipped.update(told));
         self.metrics.skipped_keys.set(gauge(skipped.len()));
         self.story.skipped = skipped.len();
         let (template, text) = self.template.current()?;

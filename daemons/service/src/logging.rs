@@ -24,7 +24,12 @@ const LEVELS: &str = "CONVOY_LOG";
 /// without a second copy as text. Otherwise they go to standard error, without a time stamp when that is no
 /// terminal, since whoever collects it adds one.
 pub fn init(identifier: &str) {
-    let levels = std::env::var(LEVELS).ok();
+    init_at(identifier, None);
+}
+
+/// The same with levels from elsewhere, where `CONVOY_LOG` isn't set.
+pub fn init_at(identifier: &str, levels: Option<&str>) {
+    let levels = std::env::var(LEVELS).ok().or_else(|| levels.map(str::to_owned));
     let parsed = levels.as_deref().map(str::parse::<Targets>);
     // Libraries print whole protocol exchanges at debug; they stay out unless named.
     let ordinary = || {

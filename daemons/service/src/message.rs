@@ -19,6 +19,8 @@ pub const CONFIG_APPLIED: &str = "2d9d33fe87845a1388e66dd74562a64f";
 pub const CONFIG_REJECTED: &str = "cfb341c1a4c3556b869d72ef09e64805";
 /// The load balancer was not reloaded.
 pub const RELOAD_FAILED: &str = "40e1ef186dd750aca2ace310ac9af2b5";
+/// Upstreams that vanished at once are served for a while.
+pub const REMOVAL_HELD: &str = "84bc15357b964505a002868a7e3bb496";
 /// A value in the store is unusable and was skipped.
 pub const VALUE_SKIPPED: &str = "14559d557f98560186ec336204cf39b0";
 /// The store can't be reached.
@@ -76,6 +78,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("CONFIG_APPLIED", CONFIG_APPLIED),
     ("CONFIG_REJECTED", CONFIG_REJECTED),
     ("RELOAD_FAILED", RELOAD_FAILED),
+    ("REMOVAL_HELD", REMOVAL_HELD),
     ("VALUE_SKIPPED", VALUE_SKIPPED),
     ("STORE_UNREACHABLE", STORE_UNREACHABLE),
     ("STORE_BACK", STORE_BACK),

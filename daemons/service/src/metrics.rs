@@ -3,7 +3,7 @@
 //! `curl --unix-socket /run/…/metrics.sock http://localhost/metrics` reads them; no network port is opened.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,18 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     UnixListener::bind(path)
+}
+
+/// Makes the metrics readable at `metrics.sock` in the runtime directory, if there is one. Needs a tokio runtime.
+pub fn serve_in(runtime_directory: Option<PathBuf>, registry: Registry) {
+    let Some(directory) = runtime_directory else { return };
+    let path = directory.join("metrics.sock");
+    match bind(&path) {
+        Ok(listener) => drop(tokio::spawn(serve(Arc::new(registry), listener))),
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "metrics can't be read from outside");
+        }
+    }
 }
 
 /// Answers scrapes for ever, one at a time; a broken reader only ends its own connection.

@@ -13,7 +13,7 @@ use zbus::{Connection, connection};
 
 use crate::path::unit_path;
 use crate::proxy::{ManagerProxy, PropertiesOfProxy};
-use crate::unit::{Properties, status, text};
+use crate::unit::{Properties, number, status, text};
 use crate::{JobResult, ServiceEnd, SystemdError, UnitStatus};
 
 /// A method call that the manager doesn't answer within this time never will.
@@ -228,6 +228,12 @@ impl Manager {
             result: text(&properties, "Result").unwrap_or_default(),
             restart: text(&properties, "Restart").unwrap_or_default(),
         })
+    }
+
+    /// The main process of a service; none while it has none.
+    pub async fn main_process(&self, unit: &str) -> Result<Option<u32>, SystemdError> {
+        let properties = self.all_properties(unit, "Service").await?;
+        Ok(number(&properties, "MainPID").filter(|pid| *pid != 0))
     }
 
     /// True while the machine is being shut down or rebooted.

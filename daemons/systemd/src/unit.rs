@@ -113,6 +113,10 @@ pub(crate) fn text(properties: &Properties, name: &str) -> Option<String> {
     properties.get(name).and_then(|value| <&str>::try_from(value).ok()).map(str::to_owned)
 }
 
+pub(crate) fn number(properties: &Properties, name: &str) -> Option<u32> {
+    properties.get(name).and_then(|value| u32::try_from(value).ok())
+}
+
 fn since(properties: &Properties) -> Option<u64> {
     properties
         .get("StateChangeTimestamp")

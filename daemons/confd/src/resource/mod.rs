@@ -86,7 +86,10 @@ pub struct LeftOut {
 
 impl Resource {
     /// What the templates get to see of these keys, and what they don't.
-    pub fn view<'k>(&self, keys: impl IntoIterator<Item = (&'k str, &'k [u8])>) -> (Snapshot, Vec<LeftOut>) {
+    pub fn view<'k, 'v>(
+        &self,
+        keys: impl IntoIterator<Item = (&'k str, &'v [u8])>,
+    ) -> (Snapshot, Vec<LeftOut>) {
         let mut left_out = Vec::new();
         let needed = keys.into_iter().filter(|(key, _)| self.needs(key)).filter_map(|(key, value)| {
             let value = Text::from(value);

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_POINTERS: usize = 16;
 
 /// The records of a name from the first server that answers; nothing when none does.
-pub(super) fn services(name: &str) -> Vec<Service> {
+pub(crate) fn services(name: &str) -> Vec<Service> {
     let Some(question) = question(name) else { return Vec::new() };
     let configured = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     servers(&configured).into_iter().find_map(|server| ask(server, &question)).unwrap_or_default()

@@ -2,6 +2,8 @@
 
 mod dns;
 
+pub(crate) use dns::services;
+
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Component, Path, PathBuf};
 
@@ -78,7 +80,7 @@ impl World for Machine {
         } else {
             format!("_{service}._{protocol}.{name}")
         };
-        dns::services(&name)
+        services(&name)
     }
 
     fn include(&self, name: &str) -> Result<(String, Vec<u8>), String> {

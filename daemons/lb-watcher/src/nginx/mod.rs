@@ -1,8 +1,8 @@
 //! What is done to nginx: check a text, reload, ask what is served.
 
-mod command;
+pub(crate) mod command;
 mod question;
-mod systemd;
+pub(crate) mod systemd;
 mod workers;
 
 use std::fmt;

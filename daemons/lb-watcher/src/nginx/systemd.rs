@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use convoy_systemd::{JobResult, Manager, SystemdError};
+use convoy_systemd::{ActiveState, JobResult, Manager, SystemdError};
 use tokio::io::AsyncReadExt;
 
 use super::{CheckError, ReloadError, verdict};
@@ -46,6 +46,24 @@ impl Systemd {
             Ok(result) => Err(CheckError::NotRun(format!("the job to start {unit} ended with {result}"))),
             Err(error) => Err(CheckError::NotRun(chain(&error))),
         }
+    }
+
+    /// Whether nothing of a unit runs.
+    pub(crate) async fn is_down(&mut self, unit: &str) -> Result<bool, ReloadError> {
+        let outcome = match self.manager().await {
+            Ok(manager) => manager.active_state(unit).await,
+            Err(error) => Err(error),
+        };
+        self.noted(outcome).map(ActiveState::is_down).map_err(|error| ReloadError(chain(&error)))
+    }
+
+    /// The main process of a service, while it has one.
+    pub(crate) async fn main_process(&mut self, unit: &str) -> Result<Option<u32>, ReloadError> {
+        let outcome = match self.manager().await {
+            Ok(manager) => manager.main_process(unit).await,
+            Err(error) => Err(error),
+        };
+        self.noted(outcome).map_err(|error| ReloadError(chain(&error)))
     }
 
     async fn manager(&mut self) -> Result<&Manager, SystemdError> {
