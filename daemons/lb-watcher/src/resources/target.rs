@@ -158,7 +158,8 @@ impl Target {
         if self.is_busy() {
             return None;
         }
-        let due = self.settle.due().map(Instant::from_std).into_iter().chain(self.look_at).min()?;
+        // A look must not take a burst apart: what comes of our own files would be a reload per change.
+        let due = self.settle.due().map(Instant::from_std).or(self.look_at)?;
         Some(self.pause_until.map_or(due, |pause| due.max(pause)))
     }
 

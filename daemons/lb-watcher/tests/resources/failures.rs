@@ -15,13 +15,14 @@ async fn b1_a_check_that_becomes_good_is_tried_again_without_a_key_event() {
     stage.start();
     stage.wait_log("is not up to date", 1);
     assert!(!stage.path("out/a").exists());
-    let (good, text) = stage.told(&["status"]);
-    assert!(!good && text.contains("NOT UP TO DATE"), "{text}");
+    stage.wait("the alarm of lb-watcher status", || {
+        let (good, text) = stage.told(&["status"]);
+        !good && text.contains("NOT UP TO DATE")
+    });
     stage.write("ok", "");
     assert!(stage.wait_text("out/a", "one\n") < ONE_STEP);
     stage.wait_log("1 file is in place", 1);
-    let (good, text) = stage.told(&["status"]);
-    assert!(good, "{text}");
+    stage.wait("the end of the alarm", || stage.told(&["status"]).0);
     stage.assert_no_candidates();
 }
 
