@@ -7,7 +7,9 @@ mod machines;
 mod placement;
 mod road;
 mod table;
+mod templates;
 mod units;
+mod world;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,9 @@ fn run() -> Result<()> {
     }
     if wanted("road") {
         road::measure()?;
+    }
+    if wanted("templates") {
+        templates::measure()?;
     }
     if wanted("machines") {
         on_machines(machines::measure)?;

@@ -18,6 +18,12 @@ impl Samples {
         self.0.get(self.0.len() / 2).copied().unwrap_or_default()
     }
 
+    /// What so many of a hundred are not slower than.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let index = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
+        self.0.get(index).copied().unwrap_or_default()
+    }
+
     pub(crate) fn fastest(&self) -> Duration {
         self.0.first().copied().unwrap_or_default()
     }
