@@ -176,6 +176,19 @@ impl Store {
         Header::read(answer.header()).map_err(|failure| refuse("get", key, failure))
     }
 
+    /// What a key was at a revision: none if it wasn't there.
+    pub(crate) async fn get_at(&self, key: &str, revision: Revision) -> Result<Option<Entry>, StoreError> {
+        let task = Task { operation: "get", subject: key, repeat: Repeat::Read };
+        let mut answer = self
+            .endpoints
+            .call(task, |mut session| async move {
+                let options = GetOptions::new().with_revision(revision.get());
+                session.kv.get(key, Some(options)).await
+            })
+            .await?;
+        Ok(answer.take_kvs().pop().and_then(wire::entry))
+    }
+
     /// Follows all keys that begin with one of the prefixes. Needs a tokio runtime; the work ends when the feed
     /// is dropped.
     pub fn follow(&self, prefixes: &[&str]) -> Feed {

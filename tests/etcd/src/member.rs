@@ -115,6 +115,18 @@ impl Member {
         connect(&[self.endpoint()], self.certificates.as_ref()).await
     }
 
+    pub(crate) fn exchange_data(&self) -> Result<()> {
+        let (data, aside, between) =
+            (self.data(), self.data().with_extension("aside"), self.data().with_extension("between"));
+        for (from, to) in [(&data, &between), (&aside, &data), (&between, &aside)] {
+            match std::fs::rename(from, to) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn remove_data(&self) -> Result<()> {
         match std::fs::remove_dir_all(self.data()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

@@ -13,10 +13,10 @@ use tokio::{
 use super::{
     FeedEvent,
     message::{self, Ending, Message},
-    position::Position,
+    position::{Fingerprint, Position, Witness},
     silence::{Due, Silence},
 };
-use crate::{Change, ErrorKind, KeyRange, Store, StoreError, failure::Failure};
+use crate::{ErrorKind, KeyRange, Revision, Store, StoreError, failure::Failure};
 
 /// The longest wait between two tries, and how long a stream has to live before its end counts as a first failure.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -104,19 +104,45 @@ impl Supervisor {
 
     async fn list(&mut self) -> Result<(), Trouble> {
         let (header, snapshot) = self.store.list_all(&self.ranges).await.map_err(unanswered)?;
-        self.position = Some(Position::listed(header, self.ranges.len()));
+        self.position = Some(Position::listed(header, self.ranges.len(), &snapshot));
         self.stale = false;
         self.tell(FeedEvent::Listed(snapshot)).await
     }
 
-    /// Makes sure that the cluster is still the one we know, and not behind us.
+    /// Makes sure that the cluster is still the one we know, not behind us, and that its history is ours.
     async fn verify(&mut self) -> Result<(), Trouble> {
         let key = self.ranges.first().map_or("/", KeyRange::as_str);
         let header = self.store.header(key).await.map_err(unanswered)?;
-        match &self.position {
-            Some(position) => position.check(header).map_err(Trouble::Doubt),
-            None => Ok(()),
+        let Some(position) = &self.position else { return Ok(()) };
+        position.check(header).map_err(Trouble::Doubt)?;
+        let Some(witness) = position.witness() else {
+            return Err(Trouble::Doubt(
+                "nothing was there by which the store could be recognised".to_owned(),
+            ));
+        };
+        match self.has_seen(witness).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let Witness { key, revision, .. } = witness;
+                Err(Trouble::Doubt(format!("{key} was not the same at revision {revision}: another history")))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Compacted | ErrorKind::Rejected) => {
+                Err(Trouble::Doubt(error.to_string()))
+            }
+            Err(error) => Err(unanswered(error)),
         }
+    }
+
+    /// Whether the store's history has the last change that we know of.
+    async fn has_seen(&self, witness: &Witness) -> Result<bool, StoreError> {
+        let Witness { key, revision, state } = witness;
+        let then = self.store.get_at(key, *revision).await?;
+        if state.is_some() {
+            return Ok(then.as_ref().map(Fingerprint::from) == *state);
+        }
+        // Deleted then, so it was there until then.
+        let before = Revision::new(revision.get() - 1);
+        Ok(then.is_none() && self.store.get_at(key, before).await?.is_some())
     }
 
     /// Opens a stream with a watch for each range.
@@ -227,11 +253,10 @@ impl Supervisor {
                 self.tell(FeedEvent::Current { revision }).await.map(|()| false)
             }
             Message::Changes { range, changes } => {
-                let revisions = || changes.iter().map(Change::mod_revision);
-                let (Some(first), Some(last)) = (revisions().min(), revisions().max()) else {
+                if changes.is_empty() {
                     return Ok(false);
-                };
-                position.advance(range, first, last).map_err(Trouble::Doubt)?;
+                }
+                let last = position.advance(range, &changes).map_err(Trouble::Doubt)?;
                 self.tell(FeedEvent::Changed { revision: last, changes }).await.map(|()| false)
             }
         }

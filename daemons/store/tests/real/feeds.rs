@@ -71,8 +71,8 @@ async fn more_trees_than_fit_into_a_transaction_are_one_picture_without_their_si
     let store = store(&etcd);
     for number in 0..150 {
         let key = format!("/app{number}");
-        let keys = Transaction::new().put(&key, "leaf").put(&format!("{key}/x"), "below");
-        store.commit(keys.put(&format!("{key}-sibling"), "other")).await.unwrap();
+        let keys = Transaction::new().put(&key, "leaf").put(format!("{key}/x"), "below");
+        store.commit(keys.put(format!("{key}-sibling"), "other")).await.unwrap();
     }
     let paths: Vec<String> = (0..150).map(|number| format!("/app{number}")).collect();
     let ranges = KeyRange::trees(paths.iter().map(String::as_str));

@@ -1,6 +1,6 @@
 //! Feeds in bad weather: nothing is missed, and what is known stays.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use convoy_store::{FeedEvent, Mirror, Store, StoreSettings};
 use convoy_test_etcd::{Etcd, Proxy};
@@ -124,9 +124,38 @@ async fn a_store_that_lost_its_history_is_listed_again() {
 }
 
 #[tokio::test]
+async fn a_store_with_another_history_is_listed_again_though_name_and_term_are_the_same() {
+    let etcd = Etcd::start(1).await.unwrap();
+    let store = store(&etcd);
+    // The old history: long, with a past that must not be told as news.
+    for number in 0..20 {
+        store.put("/s/1", number.to_string().as_bytes()).await.unwrap();
+    }
+    store.put("/s/gone", b"x").await.unwrap();
+    store.delete("/s/gone").await.unwrap();
+    let mut reader = Reader::listed(&store, &["/s/"]).await;
+
+    // A new one, which has had as many elections as the old one when that returns.
+    etcd.exchange().await.unwrap();
+    store.put("/s/1", b"new").await.unwrap();
+    etcd.member(0).restart().await.unwrap();
+    let last = store.put("/s/1", b"newer").await.unwrap();
+    reader.until("the new store", |mirror| mirror.revision() == last && !mirror.is_stale()).await;
+    assert_eq!(reader.state(), BTreeMap::from([("/s/1".into(), "newer".into())]));
+
+    reader.told.clear();
+    etcd.exchange().await.unwrap();
+    reader.until("the old store", |mirror| mirror.revision() > last && !mirror.is_stale()).await;
+    assert_eq!(reader.state(), BTreeMap::from([("/s/1".into(), "19".into())]));
+    let is_change = |event: &FeedEvent| matches!(event, FeedEvent::Changed { .. });
+    assert_eq!((reader.count(is_listed), reader.count(is_change)), (1, 0), "{:?}", reader.told);
+}
+
+#[tokio::test]
 async fn a_line_that_falls_silent_is_given_up_after_the_answers_deadline() {
     let etcd = Etcd::start(1).await.unwrap();
     let proxy = Proxy::start(etcd.member(0).address()).await.unwrap();
+    store(&etcd).put("/s/0", b"x").await.unwrap();
     let mut reader = Reader::listed(&store_at(vec![proxy.endpoint()]), &["/s/"]).await;
     let settings = settings(Vec::new());
     // Once it was asked for a sign of life, the watch is certainly open.
