@@ -127,8 +127,6 @@ impl Generation {
                 parents.insert(pid, parent);
             }
         }
-        let own = std::fs::read_link("/proc/self/ns/pid").ok();
-        let is_ours = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok() == own;
         let mut masters: BTreeMap<u32, BTreeSet<u32>> = parents
             .iter()
             .filter(|(_, parent)| !parents.contains_key(parent))
@@ -196,6 +194,14 @@ impl Generation {
                 parent(*worker) == Some(master) && !title.is_empty() && !title.contains(LEAVING)
             })
     }
+}
+
+/// Whether a process lives where we live: those in containers have a number there, too (proc_pid_status(5)).
+fn is_ours(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    // Kernels without the line tell nothing.
+    numbers.is_none_or(|numbers| numbers.split_whitespace().count() == 1)
 }
 
 /// A process's parent (proc_pid_stat(5)). Its name may hold anything, so the fields are counted behind it.
