@@ -121,7 +121,10 @@ fn apache(stage: &Stage) -> Result<()> {
     ensure!(text.matches("server 10.77").count() == 1 && text.contains(":8001;"), "{text}");
     let log = machine.read_file("/var/log/nginx/apache.log")?;
     ensure!(log.lines().last().is_some_and(|line| line.contains(":8001")), "{log}");
-    put(stage, "/services/apache/first", &instance(stage, 1))
+    // A stop in good order takes the key along.
+    machine.systemctl(&["stop", "apache@8001.service"])?;
+    put(stage, "/services/apache/first", &instance(stage, 1))?;
+    wait_body(stage, &site, "i1")
 }
 
 fn refused(stage: &Stage) -> Result<()> {
