@@ -12,8 +12,8 @@ packages_of() {
     case $1 in
         build) echo 'protobuf-compiler=protoc libprotobuf-dev=/usr/include/google/protobuf/any.proto' ;;
         test)
-            echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl iproute2=ip iptables=iptables'
-            echo 'jq=jq mmdebstrap=mmdebstrap nginx-light=nginx systemd-container=systemd-nspawn util-linux=nsenter'
+            echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl haproxy=haproxy iproute2=ip'
+            echo 'iptables=iptables jq=jq mmdebstrap=mmdebstrap nginx-light=nginx systemd-container=systemd-nspawn util-linux=nsenter'
             ;;
         fuzz) echo 'g++=g++' ;;
         *)

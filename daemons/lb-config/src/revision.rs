@@ -1,12 +1,14 @@
 //! The part of the configuration that tells which configuration is running.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::configuration::DIGEST_PLACEHOLDER;
+use crate::configuration::{DIGEST_PLACEHOLDER, TEXT_DIGEST, TEXT_PLACEHOLDER};
 
 /// Host header of the question. `.invalid` is reserved (RFC 2606), so no request of the world comes here.
 pub const REVISION_HOST: &str = "revision.convoy.invalid";
+/// The header of the answer that tells which text was read; the digest in its body leaves HAProxy's servers out.
+pub const REVISION_HEADER: &str = TEXT_DIGEST;
 /// Path of the question.
 pub const REVISION_PATH: &str = "/revision";
 
@@ -22,11 +24,8 @@ pub(crate) fn revision_server(listen: &[SocketAddr]) -> String {
          \x20       127.0.0.0/8 1;\n\
          \x20       ::1 1;\n",
     );
-    let mut own: Vec<_> = listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_loopback()).collect();
-    own.sort_unstable();
-    own.dedup();
     // Writing to a String can't fail.
-    for ip in own {
+    for ip in own_addresses(listen) {
         let _ = writeln!(text, "        {ip} 1;");
     }
     text.push_str("    }\n    server {\n");
@@ -51,4 +50,34 @@ pub(crate) fn revision_server(listen: &[SocketAddr]) -> String {
          \x20   }}"
     );
     text
+}
+
+/// Rules for HAProxy's frontend, which has to listen on the public addresses: they answer the digest to this machine only.
+pub(crate) fn revision_rules(listen: &[SocketAddr]) -> String {
+    let mut text = format!(
+        "    # Answers which configuration this HAProxy runs, to this machine only.\n\
+         \x20   acl convoy_question req.hdr(host),field(1,:) -i {REVISION_HOST}\n\
+         \x20   acl convoy_own_machine src 127.0.0.0/8 ::1\n"
+    );
+    // Writing to a String can't fail.
+    for ip in own_addresses(listen) {
+        let _ = writeln!(text, "    acl convoy_own_machine src {ip}");
+    }
+    let _ = write!(
+        text,
+        "    http-request set-log-level silent if convoy_question\n\
+         \x20   http-request return status 200 content-type text/plain \
+         hdr {REVISION_HEADER} {TEXT_PLACEHOLDER} string \"{DIGEST_PLACEHOLDER}\" \
+         if convoy_question convoy_own_machine {{ path {REVISION_PATH} }}\n\
+         \x20   http-request return status 404 if convoy_question"
+    );
+    text
+}
+
+/// The addresses, apart from loopback, by which this machine may ask.
+fn own_addresses(listen: &[SocketAddr]) -> Vec<IpAddr> {
+    let mut own: Vec<_> = listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_loopback()).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
 }

@@ -7,12 +7,11 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::configuration::{Configuration, DIGEST_PLACEHOLDER};
-use crate::model::{LoadBalancer, nginx_time};
-use crate::revision::revision_server;
+use crate::engine::Engine;
+use crate::membership::{Server, placeholder};
+use crate::model::{AccessLogError, LoadBalancer, written_time};
+use crate::revision::{revision_rules, revision_server};
 use crate::upstreams::Upstream;
-
-/// The template that is used when no other is chosen.
-pub const SHIPPED_TEMPLATE: &str = include_str!("../../../packaging/usr/lib/convoy/templates/nginx.conf.j2");
 
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -39,11 +38,33 @@ pub enum TemplateError {
         /// How many were found.
         found: usize,
     },
+    /// The same for HAProxy.
+    #[error(
+        "{name}: the configuration answers its revision {found} times instead of once; write {{{{ revision_rules }}}} once, in the frontend"
+    )]
+    RevisionRules {
+        /// The template's file.
+        name: String,
+        /// How many were found.
+        found: usize,
+    },
+    /// The servers stand where they can't.
+    #[error("{name}: {what}; write {{{{ servers(\"options\") }}}} on a line of its own, once in a backend")]
+    Servers {
+        /// The template's file.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The configuration can't have what was asked for.
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
 }
 
 /// A template that has been parsed.
 #[derive(Debug)]
 pub struct Template {
+    engine: Engine,
     name: String,
     environment: Environment<'static>,
 }
@@ -54,27 +75,51 @@ struct UpstreamView<'a> {
     address: String,
 }
 
-/// What a template sees.
+/// What every template sees.
 #[derive(Serialize)]
 struct View<'a> {
     app: &'a str,
     instance: &'a str,
     listen: Vec<String>,
     upstreams: Vec<UpstreamView<'a>>,
-    zone_kib: usize,
     runtime_dir: &'a str,
     trusted_proxies: Vec<String>,
-    access_log: String,
     connect_timeout: String,
     response_timeout: String,
     shutdown_timeout: String,
     retry_after: u64,
-    revision_server: String,
+    #[serde(flatten)]
+    own: OwnView,
+}
+
+/// What only the templates of one program see.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OwnView {
+    Nginx { zone_kib: usize, access_log: String, revision_server: String },
+    Haproxy { log: Option<&'static str>, revision_rules: String },
+}
+
+impl OwnView {
+    fn new(engine: Engine, load_balancer: &LoadBalancer, upstreams: usize) -> Result<Self, TemplateError> {
+        let access_log = &load_balancer.options.access_log;
+        Ok(match engine {
+            Engine::Nginx => Self::Nginx {
+                zone_kib: zone_kib(upstreams),
+                access_log: access_log.nginx_directive(),
+                revision_server: revision_server(&load_balancer.listen),
+            },
+            Engine::Haproxy => Self::Haproxy {
+                log: access_log.haproxy_directive()?,
+                revision_rules: revision_rules(&load_balancer.listen),
+            },
+        })
+    }
 }
 
 impl Template {
-    /// Parses a template; `name` is the file it came from, for error messages.
-    pub fn parse(name: &str, text: &str) -> Result<Self, TemplateError> {
+    /// Parses a template for this program; `name` is the file it came from, for error messages.
+    pub fn parse(engine: Engine, name: &str, text: &str) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -82,10 +127,16 @@ impl Template {
         let mut syntax = SyntaxConfig::builder();
         syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
         environment.set_syntax(syntax.build().map_err(|error| broken(name, &error))?);
+        if engine == Engine::Haproxy {
+            environment.add_function("servers", |options: Option<String>| {
+                placeholder(options.as_deref().unwrap_or_default())
+                    .map_err(|what| minijinja::Error::new(ErrorKind::InvalidOperation, what))
+            });
+        }
         environment
             .add_template_owned(name.to_owned(), text.to_owned())
             .map_err(|error| broken(name, &error))?;
-        Ok(Self { name: name.to_owned(), environment })
+        Ok(Self { engine, name: name.to_owned(), environment })
     }
 
     /// The template's file.
@@ -111,24 +162,27 @@ impl Template {
                     address: upstream.address.to_string(),
                 })
                 .collect(),
-            zone_kib: zone_kib(upstreams.len()),
             runtime_dir: load_balancer.runtime_dir.as_str(),
             trusted_proxies: options.trusted_proxies.iter().map(ToString::to_string).collect(),
-            access_log: options.access_log.directive(),
-            connect_timeout: nginx_time(options.connect_timeout),
-            response_timeout: nginx_time(options.response_timeout),
-            shutdown_timeout: nginx_time(options.shutdown_timeout),
+            connect_timeout: written_time(options.connect_timeout),
+            response_timeout: written_time(options.response_timeout),
+            shutdown_timeout: written_time(options.shutdown_timeout),
             retry_after: options.retry_after.as_secs().max(1),
-            revision_server: revision_server(&load_balancer.listen),
+            own: OwnView::new(self.engine, load_balancer, upstreams.len())?,
         };
-        let text = self
+        let shape = self
             .environment
             .get_template(&self.name)
             .and_then(|template| template.render(Serde(&view)))
             .map_err(|error| broken(&self.name, &error))?;
-        match text.matches(DIGEST_PLACEHOLDER).count() {
-            1 => Ok(Configuration::seal(&text)),
-            found => Err(TemplateError::RevisionServer { name: self.name.clone(), found }),
+        match (shape.matches(DIGEST_PLACEHOLDER).count(), self.engine) {
+            (1, _) => {
+                let servers = upstreams.iter().map(Server::from).collect();
+                Configuration::seal(&shape, servers)
+                    .map_err(|what| TemplateError::Servers { name: self.name.clone(), what })
+            }
+            (found, Engine::Nginx) => Err(TemplateError::RevisionServer { name: self.name.clone(), found }),
+            (found, Engine::Haproxy) => Err(TemplateError::RevisionRules { name: self.name.clone(), found }),
         }
     }
 }

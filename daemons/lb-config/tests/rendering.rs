@@ -5,12 +5,12 @@ use std::process::Command;
 
 use convoy_keys::{AppName, Endpoint, InstanceName};
 use convoy_lb_config::{
-    AccessLog, Digest, LoadBalancer, NginxOptions, SHIPPED_TEMPLATE, Template, TemplateError, Upstream,
+    AccessLog, Digest, Engine, LoadBalancer, ProxyOptions, Template, TemplateError, Upstream,
 };
 use proptest::prelude::*;
 
 fn shipped() -> Template {
-    Template::parse("nginx.conf.j2", SHIPPED_TEMPLATE).unwrap()
+    Template::parse(Engine::Nginx, "nginx.conf.j2", Engine::Nginx.shipped_template()).unwrap()
 }
 
 fn load_balancer(runtime_dir: &str) -> LoadBalancer {
@@ -19,7 +19,7 @@ fn load_balancer(runtime_dir: &str) -> LoadBalancer {
         instance: InstanceName::parse("1").unwrap(),
         listen: vec!["127.0.0.2:8080".parse().unwrap(), "127.0.0.1:8080".parse().unwrap()],
         runtime_dir: runtime_dir.parse().unwrap(),
-        options: NginxOptions::default(),
+        options: ProxyOptions::default(),
     }
 }
 
@@ -84,7 +84,7 @@ fn a_broken_template_is_told_with_its_file_and_line() {
         ("{{ app | no_such_filter }}", 1, "no_such_filter"),
         ("a\nb\n{{ app", 3, "end of input"),
     ] {
-        let rendered = Template::parse("my.j2", text)
+        let rendered = Template::parse(Engine::Nginx, "my.j2", text)
             .and_then(|template| template.render(&lb, &[upstream("1", "10.0.0.1:1")]));
         let Err(TemplateError::Broken { name, line: found, what }) = &rendered else {
             panic!("{text:?} gave {rendered:?}");
@@ -98,7 +98,7 @@ fn a_broken_template_is_told_with_its_file_and_line() {
 fn a_template_without_exactly_one_revision_server_is_refused() {
     let lb = load_balancer("/run/lb");
     for (text, count) in [("http { }", 0), ("http { {{ revision_server }} {{ revision_server }} }", 2)] {
-        let rendered = Template::parse("my.j2", text).unwrap().render(&lb, &[]);
+        let rendered = Template::parse(Engine::Nginx, "my.j2", text).unwrap().render(&lb, &[]);
         assert_eq!(rendered, Err(TemplateError::RevisionServer { name: "my.j2".to_owned(), found: count }));
     }
 }
@@ -110,7 +110,7 @@ fn nginx_accepts_every_option() {
     let file = AccessLog::File(format!("{}/access.log", directory.path().display()).parse().unwrap());
     for access_log in [AccessLog::Off, AccessLog::Journal, file] {
         lb.options.access_log = access_log;
-        for trusted in [vec![], NginxOptions::default().trusted_proxies, vec!["192.0.2.7".parse().unwrap()]] {
+        for trusted in [vec![], ProxyOptions::default().trusted_proxies, vec!["192.0.2.7".parse().unwrap()]] {
             lb.options.trusted_proxies = trusted;
             let text = shipped().render(&lb, &[upstream("1", "10.0.0.1:3000")]).unwrap();
             nginx_accepts(text.text(), directory.path()).unwrap();

@@ -1,46 +1,47 @@
-//! Before nginx starts: a port, and a configuration that is known to work.
+//! Before nginx or HAProxy starts: a port, and a configuration that is known to work.
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use convoy_config::ConfigError;
-use convoy_lb_config::{Configuration, LoadBalancer, SHIPPED_TEMPLATE, Template, Upstream};
+use convoy_lb_config::{Configuration, Engine, LoadBalancer, Template, Upstream};
 
-use crate::nginx::check_on_host;
+use crate::balancer::check_on_host;
 use crate::port::{choose, listen_addresses};
 use crate::record::{Good, Kind, Record, Target};
 use crate::settings::{AnnounceChoice, Settings};
 
-/// A configuration that nginx may start with, and what it was made of.
+/// A configuration to start with, and what it was made of.
 struct Candidate {
     what: &'static str,
     text: String,
     good: Option<Good>,
 }
 
-/// Chooses the port and puts a working configuration in place: the last one that nginx proved to serve; the same
-/// upstreams rendered anew, when the port or the kind of nginx changed; or, the first time, one that answers 503.
+/// Chooses the port and puts a working configuration in place: the last one that was proved to be served; the same
+/// upstreams rendered anew, when the port or the kind of load balancer changed; or, the first time, one that answers 503.
 ///
-/// On the host every candidate goes through `nginx -t`, since nginx may have been upgraded meanwhile.
-pub async fn bootstrap(settings: &Settings, kind: Kind) -> anyhow::Result<Record> {
-    let files = &settings.files;
+/// On the host every candidate goes through `nginx -t` or `haproxy -c`, since it may have been upgraded meanwhile.
+pub async fn bootstrap(settings: &Settings) -> anyhow::Result<Record> {
+    let (files, kind) = (&settings.files, settings.kind);
+    let (engine, on_host) = (kind.engine(), kind != Kind::Container);
     std::fs::create_dir_all(files.path())
         .with_context(|| format!("can't create {}", files.path().display()))?;
     let former = Record::read(files)?;
     let target = choose_target(settings, kind, former.as_ref().map(|record| record.target.announce))?;
-    if kind == Kind::Host {
-        files.create_nginx_runtime()?;
+    if on_host {
+        files.create_runtime()?;
     }
     let load_balancer = settings.load_balancer(&target)?;
     let candidates = candidates(settings, &load_balancer, former.as_ref(), &target)?;
     let mut refused = None;
     for candidate in candidates {
         files.stage(&candidate.text)?;
-        if kind == Kind::Host
+        if on_host
             && settings.check_command.is_none()
-            && let Err(error) = check_on_host(&settings.nginx, &files.staged()).await
+            && let Err(error) = check_on_host(engine, settings.program(), &files.staged()).await
         {
-            tracing::warn!(%error, "nginx can't start with {}", candidate.what);
+            tracing::warn!(%error, "{engine} can't start with {}", candidate.what);
             refused = Some(error);
             continue;
         }
@@ -49,12 +50,14 @@ pub async fn bootstrap(settings: &Settings, kind: Kind) -> anyhow::Result<Record
         let record = Record { target, good: candidate.good };
         record.write(files)?;
         let address = record.target.announce;
-        tracing::info!(%address, "nginx starts with {} on {address}", candidate.what);
+        tracing::info!(%address, "{engine} starts with {} on {address}", candidate.what);
         return Ok(record);
     }
     match refused {
-        Some(error) => Err(anyhow::Error::new(error).context("nginx can't start with any configuration")),
-        None => Err(anyhow::anyhow!("there is no configuration that nginx could start with")),
+        Some(error) => {
+            Err(anyhow::Error::new(error).context(format!("{engine} can't start with any configuration")))
+        }
+        None => Err(anyhow::anyhow!("there is no configuration that {engine} could start with")),
     }
 }
 
@@ -77,7 +80,7 @@ fn candidates(
     former: Option<&Record>,
     target: &Target,
 ) -> anyhow::Result<Vec<Candidate>> {
-    let files = &settings.files;
+    let (files, engine) = (&settings.files, settings.kind.engine());
     let mut candidates = Vec::new();
     if let Some(record) = former
         && record.target == *target
@@ -88,21 +91,22 @@ fn candidates(
     if let Some(good) = former.and_then(|record| record.good.as_ref()) {
         let upstreams = good.upstreams();
         if let Some(template) = files.read(&files.good_template())? {
-            let rendered = render("template.good", &template, load_balancer, &upstreams);
+            let rendered = render(engine, "template.good", &template, load_balancer, &upstreams);
             candidates.extend(rendered.map(|rendered| Candidate {
                 what: "the last known instances",
                 good: Some(Good::new(rendered.digest().as_str(), good.revision, &upstreams)),
                 text: rendered.text().to_owned(),
             }));
         }
-        let rendered = render("shipped template", SHIPPED_TEMPLATE, load_balancer, &upstreams);
+        let rendered =
+            render(engine, "shipped template", engine.shipped_template(), load_balancer, &upstreams);
         candidates.extend(rendered.map(|rendered| Candidate {
             what: "the last known instances in the shipped template",
             good: Some(Good::new(rendered.digest().as_str(), good.revision, &upstreams)),
             text: rendered.text().to_owned(),
         }));
     }
-    let rendered = render("shipped template", SHIPPED_TEMPLATE, load_balancer, &[]);
+    let rendered = render(engine, "shipped template", engine.shipped_template(), load_balancer, &[]);
     candidates.extend(rendered.map(|rendered| Candidate {
         what: "a configuration that answers 503",
         good: None,
@@ -112,12 +116,15 @@ fn candidates(
 }
 
 fn render(
+    engine: Engine,
     name: &str,
     template: &str,
     load_balancer: &LoadBalancer,
     upstreams: &[Upstream],
 ) -> Option<Configuration> {
-    match Template::parse(name, template).and_then(|template| template.render(load_balancer, upstreams)) {
+    match Template::parse(engine, name, template)
+        .and_then(|template| template.render(load_balancer, upstreams))
+    {
         Ok(configuration) => Some(configuration),
         Err(error) => {
             tracing::warn!(%error, "a template that worked before can't be rendered any more");

@@ -8,8 +8,8 @@ use crate::resources::OverlaidOptions;
 
 /// Keeps load balancers, and any other files, in step with keys in etcd.
 ///
-/// `lb-watcher run someapp-1` keeps one nginx in step with the instances of someapp. Without a command, or called as
-/// `confd`, it follows confd's template resources and takes confd's flags: `lb-watcher -confdir /etc/confd`.
+/// `lb-watcher run someapp-1` keeps one nginx or HAProxy in step with the instances of someapp. Without a command, or
+/// called as `confd`, it follows confd's template resources and takes confd's flags: `lb-watcher -confdir /etc/confd`.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -21,22 +21,16 @@ pub struct Cli {
 /// What lb-watcher can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Follow the keys and keep nginx in step (lb-watcher@.service).
+    /// Follow the keys and keep the load balancer in step (lb-watcher@.service, haproxy-lb-watcher@.service).
     Run(Options),
-    /// Choose the port and make sure that there is a configuration to start with (before nginx starts).
-    Bootstrap {
-        /// How nginx is run.
-        #[arg(long, value_enum, default_value = "host")]
-        kind: KindOption,
-        /// All other options.
-        #[command(flatten)]
-        options: Options,
-    },
-    /// Wait until nginx answers with its configuration (after nginx has started).
+    /// Choose the port and make sure that there is a configuration to start with (before the load balancer starts).
+    Bootstrap(Options),
+    /// Wait until the load balancer answers with its configuration (after it has started).
     Wait(Options),
-    /// Have nginx read its configuration again, and wait until it serves it (ExecReload= of nginx-lb@.service).
+    /// Have it read its configuration again, and wait until it serves it (ExecReload= of nginx-lb@.service and of
+    /// haproxy-lb@.service).
     Reload {
-        /// The number of nginx's master process [default: from nginx's own file].
+        /// The number of its master process [default: from its own file].
         #[arg(long)]
         pid: Option<String>,
         /// A file with that number.
@@ -46,7 +40,7 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Check configuration and templates, with nginx itself where it is installed, and change nothing.
+    /// Check configuration and templates, with nginx or HAProxy itself where it is installed, and change nothing.
     Check(Subject),
     /// Print what is served; fails when that is not what should be.
     Status(Subject),
@@ -116,13 +110,15 @@ impl ConfdOptions {
     }
 }
 
-/// How nginx is run, as an option.
+/// Which program balances and how it is run, as an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KindOption {
     /// The host's nginx.
     Host,
-    /// A container.
+    /// nginx in a container.
     Container,
+    /// The host's HAProxy.
+    Haproxy,
 }
 
 impl From<KindOption> for Kind {
@@ -130,6 +126,7 @@ impl From<KindOption> for Kind {
         match option {
             KindOption::Host => Self::Host,
             KindOption::Container => Self::Container,
+            KindOption::Haproxy => Self::Haproxy,
         }
     }
 }
@@ -147,6 +144,10 @@ pub struct Options {
     /// Its instance; without --app the whole name.
     #[arg(long)]
     pub instance: Option<String>,
+    /// What balances: the host's nginx, nginx in a container, or the host's HAProxy [default: as at its last start, else
+    /// host].
+    #[arg(long, value_enum)]
+    pub kind: Option<KindOption>,
     /// Where configuration and record are kept [default: $STATE_DIRECTORY, else /var/lib/lb-watcher/NAME].
     #[arg(long, value_name = "PATH")]
     pub state_dir: Option<String>,
@@ -165,6 +166,9 @@ pub struct Options {
     /// The nginx that checks configurations [default: /usr/sbin/nginx].
     #[arg(long, value_name = "PATH", env = "LB_NGINX")]
     pub nginx: Option<String>,
+    /// The HAProxy that checks configurations [default: /usr/sbin/haproxy].
+    #[arg(long, value_name = "PATH", env = "LB_HAPROXY")]
+    pub haproxy: Option<String>,
     /// Check by this shell command instead; it finds the file in $CONVOY_CONFIG.
     #[arg(long, value_name = "COMMAND", env = "LB_CHECK_COMMAND")]
     pub check_command: Option<String>,

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use convoy_lb_config::Engine;
 use thiserror::Error;
 
 /// A file of the state directory could not be read or replaced.
@@ -44,62 +45,85 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
 /// | `record.json` | see [`crate::record::Record`] |
 /// | `nginx/` | nginx's own pid and temporary files, when it runs on the host |
 ///
+/// HAProxy has `haproxy.cfg` and so on, `haproxy.template.good`, and `haproxy/` for its pid and its socket. The record is
+/// the same, so that a load balancer keeps its port and its instances when the other program takes over.
+///
 /// Every file is replaced by a rename after its content is on disk, so that a reader (nginx, or we after a crash)
 /// sees the old one or the new one, never a part.
 #[derive(Debug, Clone)]
-pub struct StateDir(PathBuf);
+pub struct StateDir {
+    path: PathBuf,
+    engine: Engine,
+}
 
 impl StateDir {
     /// Files in this directory.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+    pub fn new(path: impl Into<PathBuf>, engine: Engine) -> Self {
+        Self { path: path.into(), engine }
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// What nginx reads.
+    /// Whose files they are.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// What nginx or HAProxy reads.
     pub fn live(&self) -> PathBuf {
-        self.0.join("nginx.conf")
+        self.path.join(self.engine.file_name())
     }
 
     /// The candidate.
     pub fn staged(&self) -> PathBuf {
-        self.0.join("nginx.conf.staged")
+        self.path.join(format!("{}.staged", self.engine.file_name()))
     }
 
     /// The last one proved.
     pub fn good(&self) -> PathBuf {
-        self.0.join("nginx.conf.good")
+        self.path.join(format!("{}.good", self.engine.file_name()))
+    }
+
+    /// The last one refused.
+    fn rejected(&self) -> PathBuf {
+        self.path.join(format!("{}.rejected", self.engine.file_name()))
+    }
+
+    /// Why.
+    pub fn reason(&self) -> PathBuf {
+        self.path.join("rejected.txt")
     }
 
     /// The template of the last one proved.
     pub fn good_template(&self) -> PathBuf {
-        self.0.join("template.good")
+        self.path.join(match self.engine {
+            Engine::Nginx => "template.good",
+            Engine::Haproxy => "haproxy.template.good",
+        })
     }
 
     /// What bootstrap and the watcher tell each other.
     pub fn record(&self) -> PathBuf {
-        self.0.join("record.json")
+        self.path.join("record.json")
     }
 
-    /// nginx's own files on the host.
-    pub fn nginx_runtime(&self) -> PathBuf {
-        self.0.join("nginx")
+    /// The program's own files on the host.
+    pub fn runtime(&self) -> PathBuf {
+        self.path.join(self.engine.program())
     }
 
     /// Keeps a refused configuration and the reason, for a human to look at.
     pub fn quarantine(&self, text: &str, reason: &str) -> Result<(), FilesError> {
-        self.replace(&self.0.join("nginx.conf.rejected"), text)?;
-        self.replace(&self.0.join("rejected.txt"), reason)
+        self.replace(&self.rejected(), text)?;
+        self.replace(&self.reason(), reason)
     }
 
     /// Nothing is refused any more.
     pub fn lift_quarantine(&self) -> Result<(), FilesError> {
-        for name in ["nginx.conf.rejected", "rejected.txt"] {
-            let path = self.0.join(name);
+        for path in [self.rejected(), self.reason()] {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(FilesError { what: "remove", path, source });
@@ -136,14 +160,19 @@ impl StateDir {
         }
     }
 
-    /// Where nginx on the host leaves the number of its master, with the shipped template.
-    pub fn nginx_pid(&self) -> PathBuf {
-        self.nginx_runtime().join("nginx.pid")
+    /// Where the program on the host leaves the number of its master, with the shipped template.
+    pub fn pid_file(&self) -> PathBuf {
+        self.runtime().join(format!("{}.pid", self.engine.program()))
     }
 
-    /// Makes the directory for nginx's own files.
-    pub fn create_nginx_runtime(&self) -> Result<(), FilesError> {
-        let path = self.nginx_runtime();
+    /// Where HAProxy takes commands, with the shipped template.
+    pub fn socket(&self) -> PathBuf {
+        self.runtime().join("admin.sock")
+    }
+
+    /// Makes the directory for the program's own files.
+    pub fn create_runtime(&self) -> Result<(), FilesError> {
+        let path = self.runtime();
         fs::create_dir_all(&path).map_err(|source| FilesError { what: "create", path, source })
     }
 }
@@ -174,7 +203,7 @@ mod tests {
     #[test]
     fn a_reader_sees_the_old_or_the_new_file_and_no_draft_is_left() {
         let directory = tempfile::tempdir().unwrap();
-        let files = StateDir::new(directory.path());
+        let files = StateDir::new(directory.path(), Engine::Nginx);
         assert_eq!(files.read(&files.live()).unwrap(), None);
         files.stage("one").unwrap();
         assert_eq!(files.read(&files.live()).unwrap(), None);
@@ -187,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_file() {
-        let files = StateDir::new("/nonexistent/somewhere");
+        let files = StateDir::new("/nonexistent/somewhere", Engine::Nginx);
         let error = files.stage("x").unwrap_err().to_string();
         assert!(error.contains("/nonexistent/somewhere/nginx.conf.staged"), "{error}");
     }

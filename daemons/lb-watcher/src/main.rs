@@ -119,9 +119,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     on_runtime(async {
         match command {
             Command::Run(options) => run(settings(&options)?).await,
-            Command::Bootstrap { kind, options } => {
-                bootstrap(&settings(&options)?, kind.into()).await.map(drop)
-            }
+            Command::Bootstrap(options) => bootstrap(&settings(&options)?).await.map(drop),
             Command::Reload { pid, pid_file, options } => {
                 reload(&settings(&options)?, pid.as_deref(), pid_file.as_deref()).await
             }

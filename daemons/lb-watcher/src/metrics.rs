@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) skipped_keys: Gauge,
     pub(crate) skipped: Counter,
     pub(crate) reloads: Counter,
+    pub(crate) runtime_changes: Counter,
     pub(crate) failures: Family<Reason, Counter>,
     pub(crate) store_up: Gauge,
     pub(crate) last_apply_milliseconds: Gauge,
@@ -38,10 +39,10 @@ impl Metrics {
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("lb_watcher");
         let gauges = [
-            ("desired_revision", "Store revision that nginx should serve", &self.desired_revision),
+            ("desired_revision", "Store revision that should be served", &self.desired_revision),
             ("installed_revision", "Store revision of the configuration file", &self.installed_revision),
-            ("loaded_revision", "Store revision that nginx proved to serve", &self.loaded_revision),
-            ("upstreams", "Instances in the configuration that nginx serves", &self.upstreams),
+            ("loaded_revision", "Store revision that is proved to be served", &self.loaded_revision),
+            ("upstreams", "Instances in the configuration that is served", &self.upstreams),
             ("skipped_keys", "Keys that are left out now", &self.skipped_keys),
             ("store_up", "1 while the store answers", &self.store_up),
             (
@@ -54,10 +55,15 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
         }
         registry.register("skipped", "Values that were found unusable", self.skipped.clone());
-        registry.register("reloads", "Reloads of nginx that were proved", self.reloads.clone());
+        registry.register("reloads", "Reloads that were proved", self.reloads.clone());
+        registry.register(
+            "runtime_changes",
+            "Changes of servers that the running process took without a reload",
+            self.runtime_changes.clone(),
+        );
         registry.register(
             "failures",
-            "Configurations that nginx does not serve, by reason",
+            "Configurations that are not served, by reason; runtime means that a reload was needed",
             self.failures.clone(),
         );
         registry

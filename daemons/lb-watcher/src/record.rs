@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use convoy_keys::{Endpoint, InstanceName};
-use convoy_lb_config::Upstream;
+use convoy_lb_config::{Engine, Upstream};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FilesError, StateDir};
 
-/// How nginx is run.
+/// Which program balances, and how it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -16,16 +16,28 @@ pub enum Kind {
     Host,
     /// A container of the image `nginx`.
     Container,
+    /// The host's HAProxy.
+    Haproxy,
 }
 
-/// Where nginx listens and how it is run; chosen by `bootstrap`, before nginx starts.
+impl Kind {
+    /// The program.
+    pub fn engine(self) -> Engine {
+        match self {
+            Self::Host | Self::Container => Engine::Nginx,
+            Self::Haproxy => Engine::Haproxy,
+        }
+    }
+}
+
+/// Where the program listens and how it is run; chosen by `bootstrap`, before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// How nginx is run.
+    /// How it is run.
     pub kind: Kind,
     /// The announced address.
     pub announce: SocketAddr,
-    /// All addresses nginx listens on, the announced one first.
+    /// All addresses it listens on, the announced one first.
     pub listen: Vec<SocketAddr>,
 }
 
@@ -74,6 +86,13 @@ impl Good {
 }
 
 impl Record {
+    /// The kind of load balancer whose record is in this directory, if there is one.
+    pub fn kind(directory: &str) -> Option<Kind> {
+        // The record's own name depends on no kind.
+        let files = StateDir::new(directory, Engine::default());
+        Some(Self::read(&files).ok()??.target.kind)
+    }
+
     /// Reads the record; a damaged one counts as none, since everything in it can be found out again.
     pub fn read(files: &StateDir) -> Result<Option<Self>, FilesError> {
         let Some(text) = files.read(&files.record())? else { return Ok(None) };
@@ -100,7 +119,7 @@ mod tests {
     #[test]
     fn a_record_survives_and_a_damaged_one_counts_as_none() {
         let directory = tempfile::tempdir().unwrap();
-        let files = StateDir::new(directory.path());
+        let files = StateDir::new(directory.path(), Engine::Nginx);
         assert_eq!(Record::read(&files).unwrap(), None);
         let upstreams = [Upstream {
             name: InstanceName::parse("1").unwrap(),

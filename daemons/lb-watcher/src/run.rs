@@ -11,7 +11,7 @@ use convoy_store::{CautiousFeed, OUTAGE_GRACE, Store, StoreSettings};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::bootstrap::bootstrap;
-use crate::record::{Kind, Record};
+use crate::record::Record;
 use crate::settings::Settings;
 use crate::watcher::Watcher;
 
@@ -26,7 +26,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let record = match Record::read(&settings.files)? {
         Some(record) => record,
         // Without a unit nobody has called it before.
-        None => bootstrap(&settings, Kind::Host).await?,
+        None => bootstrap(&settings).await?,
     };
     let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
     let mut feed = store.follow(&[&upstream_prefix(&settings.app)]).cautious(OUTAGE_GRACE);

@@ -1,20 +1,20 @@
 //! Options, environment and files turned into types.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use convoy_config::{ConfigError, SearchPath, Span, load, merge_options};
 use convoy_keys::{AppName, InstanceName, UnitInstance};
-use convoy_lb_config::{GuardLimits, LoadBalancer, NginxOptions, NginxPath};
+use convoy_lb_config::{Engine, GuardLimits, LoadBalancer, PlainPath, ProxyOptions};
 use serde::Deserialize;
 
+use crate::balancer::{Checker, Reloader};
 use crate::cli::Options;
 use crate::files::StateDir;
-use crate::nginx::{Checker, Reloader};
 use crate::port::{PortChoice, listen_addresses};
-use crate::record::{Kind, Target};
+use crate::record::{Kind, Record, Target};
 
 /// The first change after calm goes at once; those behind it wait for this much quiet.
 const QUIET: Duration = Duration::from_millis(100);
@@ -29,6 +29,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 const CONTAINER_RUNTIME: &str = "/tmp";
 /// Where `nginx-lb-check@.service` leaves nginx's words.
 const CHECK_OUTPUT: &str = "/run/nginx-lb-check";
+/// The path of a Unix socket has 107 bytes; HAProxy 2.6 takes ten of them for the time of a reload.
+const SOCKET_MAX: usize = 97;
 
 /// The table `[lb-watcher]` as written.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
@@ -38,6 +40,7 @@ struct Fragment {
     template: Option<String>,
     access_log: Option<String>,
     nginx: Option<String>,
+    haproxy: Option<String>,
     quiet: Option<Text>,
     longest_wait: Option<Text>,
     lease_ttl: Option<Text>,
@@ -56,6 +59,7 @@ merge_options!(Fragment {
     template,
     access_log,
     nginx,
+    haproxy,
     quiet,
     longest_wait,
     lease_ttl,
@@ -104,6 +108,8 @@ pub struct Settings {
     pub app: AppName,
     /// The load balancer's own instance.
     pub instance: InstanceName,
+    /// Which program balances, and how it is run.
+    pub kind: Kind,
     /// Its files.
     pub files: StateDir,
     /// Where nginx is to listen; an error is kept for those who need to know.
@@ -114,12 +120,14 @@ pub struct Settings {
     pub template: Option<PathBuf>,
     /// The host's nginx.
     pub nginx: PathBuf,
+    /// The host's HAProxy.
+    pub haproxy: PathBuf,
     /// A check by command.
     pub check_command: Option<String>,
     /// A reload by command.
     pub reload_command: Option<String>,
     /// What the template is told.
-    pub nginx_options: NginxOptions,
+    pub proxy_options: ProxyOptions,
     /// See [`convoy_lb_config::Settle`].
     pub quiet: Duration,
     /// See [`convoy_lb_config::Settle`].
@@ -144,18 +152,21 @@ impl Settings {
         let state_dir = given(options.state_dir.as_ref())
             .or_else(|| variable("STATE_DIRECTORY").filter(|path| !path.is_empty()))
             .unwrap_or_else(|| format!("/var/lib/lb-watcher/{name}"));
-        // nginx gets to see paths below it.
-        let state_dir: NginxPath = parse("--state-dir", &state_dir)?;
+        // nginx and HAProxy get to see paths below it.
+        let state_dir: PlainPath = parse("--state-dir", &state_dir)?;
+        // What is not said is as bootstrap left it.
+        let kind = options.kind.map(Kind::from).or_else(|| Record::kind(state_dir.as_str()));
+        let kind = kind.unwrap_or(Kind::Host);
         let time = |key: &str, text: Option<Text>, ordinary: Duration| match text {
             Some(text) => {
                 parse::<Span>(&format!("[lb-watcher] {key}"), &text.into_string()).map(|span| span.0)
             }
             None => Ok(ordinary),
         };
-        let ordinary = NginxOptions::default();
+        let ordinary = ProxyOptions::default();
         let access_log = given(options.access_log.as_ref()).or(fragment.access_log);
         let port = given(options.port.as_ref()).or(fragment.port.map(Text::into_string));
-        let nginx_options = NginxOptions {
+        let proxy_options = ProxyOptions {
             access_log: match access_log {
                 Some(text) => parse("LB_ACCESS_LOG (off, journal or an absolute path)", &text)?,
                 None => ordinary.access_log,
@@ -176,16 +187,20 @@ impl Settings {
         Ok(Self {
             app: unit.app,
             instance: unit.instance,
-            files: StateDir::new(state_dir.as_str()),
+            files: StateDir::new(state_dir.as_str(), kind.engine()),
+            kind,
             announce,
             shared_dir: variable("RUNTIME_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from),
             template: given(options.template.as_ref()).or(fragment.template).map(PathBuf::from),
             nginx: given(options.nginx.as_ref())
                 .or(fragment.nginx)
                 .map_or_else(|| PathBuf::from("/usr/sbin/nginx"), PathBuf::from),
+            haproxy: given(options.haproxy.as_ref())
+                .or(fragment.haproxy)
+                .map_or_else(|| PathBuf::from("/usr/sbin/haproxy"), PathBuf::from),
             check_command: given(options.check_command.as_ref()),
             reload_command: given(options.reload_command.as_ref()),
-            nginx_options,
+            proxy_options,
             quiet: time("quiet", fragment.quiet, QUIET)?,
             longest_wait: time("longest_wait", fragment.longest_wait, LONGEST_WAIT)?,
             lease_ttl: time("lease_ttl", fragment.lease_ttl, LEASE_TTL)?,
@@ -194,16 +209,24 @@ impl Settings {
         })
     }
 
-    /// The unit of nginx, whichever kind it is a link to.
-    pub fn nginx_unit(&self) -> String {
-        format!("nginx-lb@{}.service", self.name)
+    /// The unit of nginx, whichever kind it is a link to, or of HAProxy.
+    pub fn unit(&self) -> String {
+        format!("{}-lb@{}.service", self.kind.engine().program(), self.name)
     }
 
-    /// How candidates for an nginx of this kind are checked.
-    pub fn checker(&self, kind: Kind) -> Checker {
-        match (&self.check_command, kind) {
+    /// The program on the host.
+    pub fn program(&self) -> &Path {
+        match self.kind.engine() {
+            Engine::Nginx => &self.nginx,
+            Engine::Haproxy => &self.haproxy,
+        }
+    }
+
+    /// How candidates are checked.
+    pub fn checker(&self) -> Checker {
+        match (&self.check_command, self.kind) {
             (Some(command), _) => Checker::Command(command.clone()),
-            (None, Kind::Host) => Checker::Program(self.nginx.clone()),
+            (None, Kind::Host | Kind::Haproxy) => Checker::Program(self.program().to_owned()),
             (None, Kind::Container) => Checker::Unit {
                 unit: format!("nginx-lb-check@{}.service", self.name),
                 output: PathBuf::from(format!("{CHECK_OUTPUT}/{}/output", self.name)),
@@ -211,18 +234,26 @@ impl Settings {
         }
     }
 
-    /// How nginx is reloaded.
+    /// How the program is reloaded.
     pub fn reloader(&self) -> Reloader {
         match &self.reload_command {
             Some(command) => Reloader::Command(command.clone()),
-            None => Reloader::Unit(self.nginx_unit()),
+            None => Reloader::Unit(self.unit()),
         }
     }
 
     /// What the template is rendered for.
     pub fn load_balancer(&self, target: &Target) -> Result<LoadBalancer, ConfigError> {
+        let socket = self.files.socket();
+        if self.kind == Kind::Haproxy && socket.as_os_str().len() > SOCKET_MAX {
+            let problem = format!(
+                "the path of HAProxy's socket, {}, has more than {SOCKET_MAX} bytes; choose a shorter directory",
+                socket.display()
+            );
+            return Err(ConfigError::value("--state-dir", problem));
+        }
         let runtime_dir = match target.kind {
-            Kind::Host => self.files.nginx_runtime().to_string_lossy().into_owned(),
+            Kind::Host | Kind::Haproxy => self.files.runtime().to_string_lossy().into_owned(),
             Kind::Container => CONTAINER_RUNTIME.to_owned(),
         };
         Ok(LoadBalancer {
@@ -230,7 +261,7 @@ impl Settings {
             instance: self.instance.clone(),
             listen: listen_addresses(target.announce),
             runtime_dir: parse("--state-dir", &runtime_dir)?,
-            options: self.nginx_options.clone(),
+            options: self.proxy_options.clone(),
         })
     }
 }
@@ -308,6 +339,7 @@ mod tests {
     use convoy_lb_config::AccessLog;
 
     use super::*;
+    use crate::cli::KindOption;
 
     fn resolve(options: &Options, variables: &[(&str, &str)], file: &str) -> Result<Settings, String> {
         let directory = tempfile::tempdir().unwrap();
@@ -327,12 +359,44 @@ mod tests {
     fn a_unit_needs_its_name_and_the_address_of_the_machine() {
         let settings = resolve(&named("my-app-2"), &[("CONVOY_PRIVATE_IPV4", "10.0.0.5")], "").unwrap();
         assert_eq!((settings.app.as_str(), settings.instance.as_str()), ("my-app", "2"));
-        assert_eq!(settings.nginx_unit(), "nginx-lb@my-app-2.service");
+        assert_eq!(settings.unit(), "nginx-lb@my-app-2.service");
         let expected = AnnounceChoice::Machine("10.0.0.5".parse().unwrap(), PortChoice::Automatic);
         assert_eq!(settings.announce, Ok(expected));
         assert_eq!(settings.files.path().to_str(), Some("/var/lib/lb-watcher/my-app-2"));
         let nowhere = resolve(&named("my-app-2"), &[], "").unwrap();
         assert!(nowhere.announce.unwrap_err().contains("CONVOY_PRIVATE_IPV4"));
+    }
+
+    #[test]
+    fn the_kind_is_that_of_the_option_or_of_the_record_and_decides_unit_program_and_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().to_str().unwrap();
+        let options = |kind| Options { state_dir: Some(state.to_owned()), kind, ..named("a-1") };
+        let settings = resolve(&options(None), &[], "").unwrap();
+        assert_eq!((settings.kind, settings.unit().as_str()), (Kind::Host, "nginx-lb@a-1.service"));
+        let settings = resolve(&options(Some(KindOption::Haproxy)), &[], "").unwrap();
+        assert_eq!(settings.unit(), "haproxy-lb@a-1.service");
+        assert_eq!(settings.checker(), Checker::Program("/usr/sbin/haproxy".into()));
+        assert!(settings.files.live().ends_with("haproxy.cfg"));
+        let announce = "10.0.0.1:8080".parse().unwrap();
+        let target = Target { kind: Kind::Haproxy, announce, listen: vec![announce] };
+        Record { target, good: None }.write(&settings.files).unwrap();
+        assert_eq!(resolve(&options(None), &[], "").unwrap().kind, Kind::Haproxy);
+        assert_eq!(resolve(&options(Some(KindOption::Container)), &[], "").unwrap().kind, Kind::Container);
+    }
+
+    #[test]
+    fn a_socket_whose_path_is_too_long_is_told_before_haproxy_refuses_it() {
+        let announce = "10.0.0.1:8080".parse().unwrap();
+        let long = format!("/var/lib/{}", "x".repeat(80));
+        for (kind, is_good) in [(KindOption::Host, true), (KindOption::Haproxy, false)] {
+            let options = Options { state_dir: Some(long.clone()), kind: Some(kind), ..named("a-1") };
+            let settings = resolve(&options, &[], "").unwrap();
+            let target = Target { kind: settings.kind, announce, listen: vec![announce] };
+            let outcome = settings.load_balancer(&target).map_err(|error| error.to_string());
+            assert!(outcome.is_ok() == is_good, "{outcome:?}");
+            assert!(is_good || outcome.is_err_and(|error| error.contains("shorter directory")));
+        }
     }
 
     #[test]
@@ -342,14 +406,14 @@ mod tests {
         let settings = resolve(&named("a-1"), &[machine, ("STATE_DIRECTORY", "/state")], file).unwrap();
         let ip = "10.0.0.5".parse().unwrap();
         assert_eq!(settings.announce, Ok(AnnounceChoice::Machine(ip, PortChoice::Fixed(9000))));
-        assert_eq!(settings.nginx_options.access_log, AccessLog::Journal);
+        assert_eq!(settings.proxy_options.access_log, AccessLog::Journal);
         assert_eq!(settings.quiet, Duration::from_millis(50));
-        assert_eq!(settings.nginx_options.retry_after, Duration::from_secs(7));
+        assert_eq!(settings.proxy_options.retry_after, Duration::from_secs(7));
         assert_eq!(settings.files.path().to_str(), Some("/state"));
         let options = Options { port: Some("81".into()), access_log: Some(String::new()), ..named("a-1") };
         let settings = resolve(&options, &[machine], file).unwrap();
         assert_eq!(settings.announce, Ok(AnnounceChoice::Machine(ip, PortChoice::Fixed(81))));
-        assert_eq!(settings.nginx_options.access_log, AccessLog::Journal);
+        assert_eq!(settings.proxy_options.access_log, AccessLog::Journal);
     }
 
     #[test]

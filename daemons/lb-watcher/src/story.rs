@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use convoy_keys::AppName;
+use convoy_lb_config::Engine;
 use convoy_store::Revision;
 
-/// What nginx serves.
+/// What is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Served {
     /// First digits of the digest.
@@ -20,6 +21,8 @@ pub(crate) struct Served {
 /// How things stand.
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
+    /// What balances.
+    pub(crate) engine: Engine,
     /// Whose load balancer.
     pub(crate) app: AppName,
     /// Where it listens.
@@ -30,7 +33,9 @@ pub(crate) struct Story {
     pub(crate) served: Option<Served>,
     /// Keys that are left out.
     pub(crate) skipped: usize,
-    /// Why nginx does not serve what it should.
+    /// Changes of servers, and reloads, of this watcher.
+    pub(crate) changes: (usize, usize),
+    /// Why it does not serve what it should.
     pub(crate) failure: Option<String>,
     /// Why the store can't be reached.
     pub(crate) store_error: Option<String>,
@@ -40,13 +45,15 @@ pub(crate) struct Story {
 
 impl Story {
     /// Nothing has happened yet.
-    pub(crate) fn begin(app: AppName, address: SocketAddr) -> Self {
+    pub(crate) fn begin(engine: Engine, app: AppName, address: SocketAddr) -> Self {
         Self {
+            engine,
             app,
             address,
             listed: false,
             served: None,
             skipped: 0,
+            changes: (0, 0),
             failure: None,
             store_error: None,
             lease_error: None,
@@ -65,9 +72,14 @@ impl Story {
                 self.address.port()
             ),
             None if self.listed => "applying the first configuration".to_owned(),
-            None => "waiting for the store; nginx serves the last good configuration".to_owned(),
+            None => format!("waiting for the store; {} serves the last good configuration", self.engine),
         };
         // Writing to a String can't fail.
+        if self.engine == Engine::Haproxy && self.served.is_some() {
+            let (changes, reloads) = self.changes;
+            let (changes, reloads) = (count(changes, "change"), count(reloads, "reload"));
+            let _ = write!(text, "; {changes} without a reload, {reloads}");
+        }
         if self.skipped > 0 {
             let _ = write!(text, "; {} left out", count(self.skipped, "unusable key"));
         }
@@ -95,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_line_tells_what_is_served_and_then_what_is_wrong() {
-        let mut story = Story::begin(AppName::parse("someapp").unwrap(), "10.0.0.1:8080".parse().unwrap());
+        let mut story =
+            Story::begin(Engine::Nginx, AppName::parse("someapp").unwrap(), "10.0.0.1:8080".parse().unwrap());
         assert_eq!(story.line(), "waiting for the store; nginx serves the last good configuration");
         story.listed = true;
         assert_eq!(story.line(), "applying the first configuration");
@@ -113,5 +126,19 @@ mod tests {
                  store unreachable, the last known state is served: no answer"
             )
         );
+    }
+
+    #[test]
+    fn haproxy_s_line_tells_how_its_changes_were_made() {
+        let mut story = Story::begin(
+            Engine::Haproxy,
+            AppName::parse("someapp").unwrap(),
+            "10.0.0.1:8080".parse().unwrap(),
+        );
+        assert_eq!(story.line(), "waiting for the store; HAProxy serves the last good configuration");
+        story.served = Some(Served { digest: "3f2a1b0c".into(), revision: Revision::new(7), upstreams: 1 });
+        story.changes = (14, 1);
+        let good = "serving 1 upstream of someapp at revision 7, config 3f2a1b0c, port 8080";
+        assert_eq!(story.line(), format!("{good}; 14 changes without a reload, 1 reload"));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use convoy_lb_config::{SHIPPED_TEMPLATE, Template, TemplateError};
+use convoy_lb_config::{Engine, Template, TemplateError};
 use thiserror::Error;
 
-/// What the shipped template is called in messages; packages install a copy there to start one's own from.
-const SHIPPED_NAME: &str = "/usr/lib/convoy/templates/nginx.conf.j2";
+/// Where packages install a copy of the shipped templates, to start one's own from.
+const SHIPPED: &str = "/usr/lib/convoy/templates";
 
 /// The template can't be used.
 #[derive(Debug, Error)]
@@ -27,14 +27,15 @@ pub(crate) enum TemplateFileError {
 /// The template, parsed again only when its text has changed.
 #[derive(Debug)]
 pub(crate) struct TemplateFile {
+    engine: Engine,
     path: Option<PathBuf>,
     loaded: Option<(String, Template)>,
 }
 
 impl TemplateFile {
     /// The operator's file, or the shipped template.
-    pub(crate) fn new(path: Option<&Path>) -> Self {
-        Self { path: path.map(Path::to_owned), loaded: None }
+    pub(crate) fn new(engine: Engine, path: Option<&Path>) -> Self {
+        Self { engine, path: path.map(Path::to_owned), loaded: None }
     }
 
     /// The template as it is now, and its text.
@@ -42,13 +43,16 @@ impl TemplateFile {
         let text = match &self.path {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|source| TemplateFileError::Read { path: path.clone(), source })?,
-            None => SHIPPED_TEMPLATE.to_owned(),
+            None => self.engine.shipped_template().to_owned(),
         };
         let loaded = match self.loaded.take() {
             Some(loaded) if loaded.0 == text => loaded,
             _ => {
-                let name = self.path.as_ref().map_or(SHIPPED_NAME.into(), |path| path.to_string_lossy());
-                let template = Template::parse(&name, &text)?;
+                let name = match &self.path {
+                    Some(path) => path.to_string_lossy().into_owned(),
+                    None => format!("{SHIPPED}/{}.j2", self.engine.file_name()),
+                };
+                let template = Template::parse(self.engine, &name, &text)?;
                 (text, template)
             }
         };

@@ -12,16 +12,18 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 use crate::announce::Announcer;
-use crate::apply::{Applied, Applier, Failure, Timing};
+use crate::apply::{Adjustment, Applied, Applier, Failure, Timing};
+use crate::balancer::RealBalancer;
 use crate::files::StateDir;
 use crate::metrics::{Metrics, Reason};
-use crate::nginx::RealNginx;
 use crate::record::{Good, Record, Target};
 use crate::settings::Settings;
 use crate::skipped::SkippedLog;
 use crate::story::{Served, Story, count as counted};
 use crate::template_file::{TemplateFile, TemplateFileError};
 
+/// How soon servers that were taken out and are still busy are looked at again.
+const TIDY: Duration = Duration::from_secs(1);
 /// Bounds of the pause before a configuration that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A store that doesn't answer by then has the lease run out by itself.
@@ -38,7 +40,7 @@ pub(crate) struct Desired {
 }
 
 /// What comes back from the task that applies.
-pub(crate) type Attempt = (Applier<RealNginx>, Desired, Result<Applied, Failure>);
+pub(crate) type Attempt = (Applier<RealBalancer>, Desired, Result<Applied, Failure>);
 
 /// One load balancer's watcher: fed with events, asked when something is due.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub(crate) struct Watcher {
     revision: Revision,
     settle: Settle,
     /// There while no application is in flight.
-    applier: Option<Applier<RealNginx>>,
+    applier: Option<Applier<RealBalancer>>,
     in_flight: Option<JoinHandle<Attempt>>,
     backoff: Backoff,
     /// When to apply even if no key changes.
@@ -76,19 +78,17 @@ impl Watcher {
     ) -> anyhow::Result<Self> {
         let target = record.target;
         let files = &settings.files;
-        let nginx = RealNginx::new(
-            settings.checker(target.kind),
-            settings.reloader(),
-            target.announce,
-            files.nginx_pid(),
-        );
+        let engine = files.engine();
+        let drain = settings.proxy_options.shutdown_timeout;
+        let balancer =
+            RealBalancer::new(settings.checker(), settings.reloader(), target.announce, files, drain);
         Ok(Self {
             load_balancer: settings.load_balancer(&target)?,
-            template: TemplateFile::new(settings.template.as_deref()),
+            template: TemplateFile::new(engine, settings.template.as_deref()),
             mirror: Mirror::new(),
             revision: Revision::default(),
             settle: Settle::new(settings.quiet, settings.longest_wait),
-            applier: Some(Applier::new(nginx, settings.files.clone(), Timing::default())),
+            applier: Some(Applier::new(balancer, settings.files.clone(), Timing::default())),
             in_flight: None,
             backoff: Backoff::new(RETRY.0, RETRY.1),
             retry_at: None,
@@ -98,7 +98,7 @@ impl Watcher {
             metrics: Metrics::default(),
             notifier,
             ready: false,
-            story: Story::begin(settings.app.clone(), target.announce),
+            story: Story::begin(engine, settings.app.clone(), target.announce),
             told: String::new(),
             settings,
             target,
@@ -115,12 +115,12 @@ impl Watcher {
         self.announcer.status()
     }
 
-    /// Whether nginx does not serve what it should.
+    /// Whether the load balancer does not serve what it should.
     pub(crate) fn has_failed(&self) -> bool {
         self.story.failure.is_some()
     }
 
-    /// Compares template, file and nginx with what they should be, as soon as possible.
+    /// Compares template, file and load balancer with what they should be, as soon as possible.
     pub(crate) fn look(&mut self) {
         self.retry_at = Some(Instant::now());
     }
@@ -226,6 +226,9 @@ impl Watcher {
 
     /// Takes in how an application ended.
     pub(crate) fn conclude(&mut self, (applier, desired, outcome): Attempt) {
+        if outcome.is_ok() && applier.leaving() > 0 {
+            self.retry_at = Some(Instant::now() + TIDY);
+        }
         self.applier = Some(applier);
         self.settle.finished(Instant::now().into_std());
         match outcome {
@@ -244,9 +247,14 @@ impl Watcher {
         let recovered = self.story.failure.take().is_some();
         self.backoff.reset();
         match how {
+            Applied::Adjusted(adjustment) => self.tell_adjusted(desired, adjustment),
             Applied::Reloaded(steps) => {
                 let took = steps.served_at.saturating_duration_since(desired.wanted_at);
                 self.metrics.reloads.inc();
+                self.story.changes.1 += 1;
+                if steps.fell_back {
+                    self.metrics.failures.get_or_create(&Reason { reason: "runtime" }).inc();
+                }
                 self.metrics.last_apply_milliseconds.set(gauge(took.as_millis()));
                 tracing::info!(
                     MESSAGE_ID = message::CONFIG_APPLIED,
@@ -258,7 +266,8 @@ impl Watcher {
                     reload_ms = gauge(steps.reload.as_millis()),
                     serve_ms = gauge(steps.serve.as_millis()),
                     handover_ms = gauge(steps.handover.as_millis()),
-                    "nginx serves {} of {} at revision {}",
+                    "{} serves {} of {} at revision {}",
+                    self.story.engine,
                     counted(count, "upstream"),
                     self.settings.app,
                     desired.revision
@@ -267,7 +276,9 @@ impl Watcher {
             Applied::FileRestored => {
                 tracing::warn!("the configuration file had been changed by somebody else and was put back");
             }
-            Applied::Already if recovered => tracing::info!("nginx serves what it should again"),
+            Applied::Already if recovered => {
+                tracing::info!("{} serves what it should again", self.story.engine);
+            }
             Applied::Already => {}
         }
         self.metrics.installed_revision.set(desired.revision.get());
@@ -278,18 +289,42 @@ impl Watcher {
         self.announcer.serve(desired.revision);
     }
 
-    /// nginx does not serve what it should: says so, once per reason, and tries again after a pause.
+    /// Only servers came and went.
+    fn tell_adjusted(&mut self, desired: &Desired, adjustment: Adjustment) {
+        let count = desired.upstreams.len();
+        let took = adjustment.served_at.saturating_duration_since(desired.wanted_at);
+        self.metrics.runtime_changes.inc();
+        self.metrics.last_apply_milliseconds.set(gauge(took.as_millis()));
+        self.story.changes.0 += 1;
+        tracing::info!(
+            MESSAGE_ID = message::CONFIG_APPLIED,
+            revision = desired.revision.get(),
+            configuration = desired.configuration.digest().as_str(),
+            upstreams = count,
+            took_ms = gauge(took.as_millis()),
+            commands = adjustment.changes,
+            change_ms = gauge(adjustment.change.as_millis()),
+            file_ms = gauge(adjustment.file.as_millis()),
+            "{} serves {} of {} at revision {}, without a reload",
+            self.story.engine,
+            counted(count, "upstream"),
+            self.settings.app,
+            desired.revision
+        );
+    }
+
+    /// The load balancer does not serve what it should: says so, once per reason, and tries again after a pause.
     fn fail(&mut self, reason: &'static str, message_id: &'static str, error: &str) {
         self.metrics.failures.get_or_create(&Reason { reason }).inc();
         let pause = self.backoff.next();
         self.retry_at = Some(Instant::now() + pause);
         if self.story.failure.as_deref() == Some(error) {
-            tracing::debug!(error, "nginx still does not serve what it should");
+            tracing::debug!(error, "the load balancer still does not serve what it should");
             return;
         }
         tracing::error!(
             MESSAGE_ID = message_id,
-            TARGET_UNIT = self.settings.nginx_unit(),
+            TARGET_UNIT = self.settings.unit(),
             revision = self.revision.get(),
             error,
             "the last good configuration of {} stays: {error}",
@@ -354,7 +389,7 @@ impl Watcher {
         }
     }
 
-    /// Withdraws, and gives the edge routers a moment before nginx is stopped.
+    /// Withdraws, and gives the edge routers a moment before the load balancer is stopped.
     pub(crate) async fn stop(self) {
         self.notifier.stopping("withdrawing the load balancer");
         let key = self.announcer.key().to_owned();

@@ -8,12 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoy_keys::{AppName, Endpoint, InstanceName};
-use convoy_lb_config::{
-    Configuration, Digest, LoadBalancer, NginxOptions, SHIPPED_TEMPLATE, Template, Upstream,
-};
+use convoy_lb_config::{Configuration, Digest, Engine, LoadBalancer, ProxyOptions, Template, Upstream};
 use convoy_lb_watcher::apply::{Applied, Applier, Failure, Timing};
+use convoy_lb_watcher::balancer::{Balancer, CheckError, ReloadError};
 use convoy_lb_watcher::files::StateDir;
-use convoy_lb_watcher::nginx::{CheckError, Nginx, ReloadError};
 use proptest::prelude::*;
 
 /// What goes wrong with one call, in the order of calls.
@@ -55,10 +53,16 @@ impl FakeNginx {
     }
 }
 
-impl Nginx for FakeNginx {
+impl Balancer for FakeNginx {
+    fn engine(&self) -> Engine {
+        Engine::Nginx
+    }
+
     async fn check(&mut self, staged: &Path) -> Result<(), CheckError> {
         match self.fault() {
-            Fault::Refuse => return Err(CheckError::Refused("[emerg] no".into())),
+            Fault::Refuse => {
+                return Err(CheckError::Refused { engine: Engine::Nginx, words: "[emerg] no".into() });
+            }
             Fault::Ignore => return Err(CheckError::NotRun("no nginx".into())),
             Fault::KillBefore | Fault::KillAfter => pending().await,
             Fault::None => {}
@@ -69,10 +73,10 @@ impl Nginx for FakeNginx {
         Ok(())
     }
 
-    async fn reload(&mut self, _expected: &Digest) -> Result<(), ReloadError> {
+    async fn reload(&mut self, _expected: &Configuration) -> Result<(), ReloadError> {
         let fault = self.fault();
         match fault {
-            Fault::Refuse => return Err(ReloadError("no bus".into())),
+            Fault::Refuse => return Err(ReloadError { engine: Engine::Nginx, reason: "no bus".into() }),
             Fault::Ignore => return Ok(()),
             Fault::KillBefore => pending().await,
             Fault::None | Fault::KillAfter => {}
@@ -103,13 +107,16 @@ fn configuration(number: u8) -> Configuration {
         instance: InstanceName::parse("1").unwrap(),
         listen,
         runtime_dir: "/run/x".parse().unwrap(),
-        options: NginxOptions::default(),
+        options: ProxyOptions::default(),
     };
     let upstream = Upstream {
         name: InstanceName::parse("1").unwrap(),
         address: Endpoint::parse(&format!("10.0.0.{number}:80")).unwrap(),
     };
-    Template::parse("t", SHIPPED_TEMPLATE).unwrap().render(&load_balancer, &[upstream]).unwrap()
+    Template::parse(Engine::Nginx, "t", Engine::Nginx.shipped_template())
+        .unwrap()
+        .render(&load_balancer, &[upstream])
+        .unwrap()
 }
 
 /// A started nginx with a good configuration, as bootstrap leaves it.
@@ -122,7 +129,7 @@ struct Bench {
 impl Bench {
     fn new(first: &Configuration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let files = StateDir::new(directory.path());
+        let files = StateDir::new(directory.path(), Engine::Nginx);
         files.replace(&files.live(), first.text()).unwrap();
         files.replace(&files.good(), first.text()).unwrap();
         let world = World {

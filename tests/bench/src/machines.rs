@@ -96,17 +96,25 @@ fn watch_deletes(stage: &Stage) -> Result<mpsc::Receiver<(String, Instant)>> {
 }
 
 fn balancers(stage: &Stage) -> Result<()> {
-    let table =
-        Table::new("A key changes; time until nginx under systemd serves it, reloaded over D-Bus (median)");
-    for (on, kind) in [(1, "nginx of the host"), (2, "nginx in a container")] {
-        let app = format!("bench{on}");
+    let table = Table::new(
+        "A key changes; time until a load balancer under systemd serves it, nginx by a reload (median)",
+    );
+    for (number, (on, kind, unit)) in [
+        (1, "nginx of the host", "nginx-lb"),
+        (2, "nginx in a container", "nginx-lb"),
+        (1, "HAProxy of the host, without a reload", "haproxy-lb"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let app = format!("bench{number}");
         let prefix = format!("/services/{app}/upstream/");
         stage.wait_for_keys(1, "/services/someapp/upstream/", &["1"], SOON)?;
-        // Two targets that tell themselves apart: the same app, and nobody (which nginx answers with a 502).
+        // Two targets that tell themselves apart: the same app, and nobody (which nginx answers with a 502, HAProxy with a 503).
         let live = stage.keys(1, OURS)?.remove(OURS).context("the instance is not announced")?;
         let dead = format!("{}:9", stage.cluster.machine(on).address());
         stage.etcdctl(on, &["put", &format!("{prefix}1"), &live])?;
-        stage.start(on, &format!("nginx-lb@{app}-1.service"))?;
+        stage.start(on, &format!("{unit}@{app}-1.service"))?;
         let lb = format!("/services/{app}/lb/1");
         wait_until("the load balancer's key", SOON, || {
             let keys = stage.keys(on, &lb).map_err(|error| format!("{error:#}"))?;

@@ -13,8 +13,8 @@ quietly() {
     output=$("$@" 2>&1) || { printf '%s\n' "$output" >&2; exit 1; }
 }
 
-quietly chroot "$tree" systemctl disable etcd.service nginx.service podman.service podman-restart.service \
-    podman-auto-update.service podman-auto-update.timer
+quietly chroot "$tree" systemctl disable etcd.service nginx.service haproxy.service podman.service \
+    podman-restart.service podman-auto-update.service podman-auto-update.timer
 quietly chroot "$tree" systemctl mask \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer \

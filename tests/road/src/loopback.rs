@@ -56,9 +56,9 @@ pub struct Instance {
 pub struct Balancer {
     /// The lb-watcher, ended first.
     pub watcher: Process,
-    /// nginx.
-    pub nginx: Process,
-    /// Where nginx listens.
+    /// nginx or HAProxy.
+    pub program: Process,
+    /// Where it listens.
     pub address: SocketAddr,
 }
 
@@ -130,12 +130,37 @@ impl Loopback {
 
     /// Starts an nginx and its lb-watcher, and waits until it is announced.
     pub fn start_balancer(&mut self, number: u8) -> Result<()> {
+        self.start_program(number, "host", |state| {
+            let configuration = state.join("nginx.conf");
+            let mut nginx = Command::new("nginx");
+            nginx.arg("-c").arg(&configuration);
+            (nginx, format!("nginx -c {} -s reload", configuration.display()))
+        })
+    }
+
+    /// Starts a HAProxy and its lb-watcher, and waits until it is announced.
+    pub fn start_haproxy(&mut self, number: u8) -> Result<()> {
+        self.start_program(number, "haproxy", |state| {
+            let mut haproxy = Command::new("haproxy");
+            haproxy.args(["-W", "-f"]).arg(state.join("haproxy.cfg"));
+            let pid = state.join("haproxy/haproxy.pid");
+            (haproxy, format!("kill -USR2 \"$(cat {})\"", pid.display()))
+        })
+    }
+
+    /// `program` tells, for a state directory, how the program is started and how it is reloaded.
+    fn start_program(
+        &mut self,
+        number: u8,
+        kind: &str,
+        program: impl FnOnce(&Path) -> (Command, String),
+    ) -> Result<()> {
         let address = free_address()?;
         let state = self.folder().join(format!("lb-{number}"));
         std::fs::create_dir_all(&state)?;
         let instance = format!("{APP}-{number}");
         let mut bootstrap = self.daemon("lb-watcher")?;
-        bootstrap.arg("bootstrap").args(balancer_arguments(&instance, &state, address));
+        bootstrap.args(["bootstrap", "--kind", kind]).args(balancer_arguments(&instance, &state, address));
         let mut bootstrap = Process::start(&format!("bootstrap-{number}"), self.folder(), &bootstrap)?;
         anyhow::ensure!(
             bootstrap.wait(START)?.success(),
@@ -143,15 +168,13 @@ impl Loopback {
             bootstrap.output()
         );
 
-        let configuration = state.join("nginx.conf");
-        let mut nginx = Command::new("nginx");
-        nginx.arg("-c").arg(&configuration);
-        let nginx = Process::start(&format!("nginx-{number}"), self.folder(), &nginx)?;
+        let (program, reload) = program(&state);
+        let program = Process::start(&format!("{kind}-{number}"), self.folder(), &program)?;
         let mut watcher = self.daemon("lb-watcher")?;
-        watcher.arg("run").args(balancer_arguments(&instance, &state, address));
-        watcher.arg("--reload-command").arg(format!("nginx -c {} -s reload", configuration.display()));
+        watcher.args(["run", "--kind", kind]).args(balancer_arguments(&instance, &state, address));
+        watcher.args(["--reload-command", &reload]);
         let watcher = Process::start(&format!("lb-watcher-{number}"), self.folder(), &watcher)?;
-        self.balancers.insert(number, Balancer { watcher, nginx, address });
+        self.balancers.insert(number, Balancer { watcher, program, address });
         let key = format!("/services/{APP}/lb/{number}");
         self.wait_for_key(&key, &address.to_string())
     }

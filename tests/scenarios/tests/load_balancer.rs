@@ -1,8 +1,8 @@
-//! nginx and its watcher on one machine with a real systemd, D-Bus, polkit and Docker: both kinds of load balancer, what
-//! the watcher's user may do, and who survives whom.
+//! nginx or HAProxy and its watcher on one machine with a real systemd, D-Bus, polkit and Docker: all kinds of load
+//! balancer, what the watcher's user may do, and who survives whom.
 //!
 //! `someapp-1` is the host's nginx, chosen by the generator; `someapp-2` is made a container by a link, as an
-//! operator would. Instances are containers, their keys are written by hand.
+//! operator would; `someapp-3` is HAProxy. Instances are containers, their keys are written by hand.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,6 +31,12 @@ fn main() -> ExitCode {
             Scenario { name: "what_nginx_refuses_is_said_loudly_and_heals_by_itself", prove: refused },
             Scenario { name: "a_reload_that_nginx_does_not_follow_is_a_failed_job", prove: not_followed },
             Scenario { name: "a_port_that_somebody_took_is_replaced_by_a_free_one", prove: taken_port },
+            Scenario { name: "haproxy_follows_its_instances_without_a_reload", prove: haproxy_follows },
+            Scenario {
+                name: "haproxy_is_reloaded_for_the_rest_and_a_restart_agrees",
+                prove: haproxy_reloads,
+            },
+            Scenario { name: "haproxy_takes_over_from_nginx_and_stops_in_order", prove: haproxy_takes_over },
             Scenario { name: "a_restart_of_nginx_finds_the_last_good_one_without_a_store", prove: no_store },
         ],
     )
@@ -452,4 +458,148 @@ fn no_store(stage: &Stage) -> Result<()> {
         wait_answer(stage, number, &wait_announced(stage, number)?, 1)?;
     }
     Ok(())
+}
+
+const HAPROXY: &str = "haproxy-lb@someapp-3.service";
+const HAPROXY_WATCHER: &str = "haproxy-lb-watcher@someapp-3.service";
+
+/// The number of HAProxy's worker, which a reload changes.
+fn haproxy_worker(stage: &Stage) -> Result<String> {
+    let pid = stage.property(M, HAPROXY, "MainPID")?;
+    let children = format!("cat /proc/{pid}/task/{pid}/children");
+    Ok(stage.cluster.machine(M).shell_ok(&children)?.stdout.trim().to_owned())
+}
+
+fn haproxy_journal(stage: &Stage) -> String {
+    let arguments = ["-n", "40", "-o", "cat", "-u", HAPROXY, "-u", HAPROXY_WATCHER];
+    stage.cluster.machine(M).journal(&arguments).unwrap_or_else(|error| error.to_string())
+}
+
+fn wait_haproxy(stage: &Stage) -> Result<Target> {
+    wait_announced(stage, 3).with_context(|| haproxy_journal(stage))
+}
+
+fn haproxy_follows(stage: &Stage) -> Result<()> {
+    let machine = stage.cluster.machine(M);
+    ensure!(
+        !machine.exec(&["systemctl", "is-enabled", "--quiet", "haproxy.service"])?.success(),
+        "the package's own HAProxy would be started"
+    );
+    point_to(stage, 1)?;
+    stage.start(M, HAPROXY).with_context(|| haproxy_journal(stage))?;
+    stage.wait_active(M, HAPROXY_WATCHER)?;
+    let target = wait_haproxy(stage)?;
+    wait_answer(stage, 3, &target, 1)?;
+    let worker = haproxy_worker(stage)?;
+    let mut times = Vec::new();
+    for round in 0..8u8 {
+        wait_applied(stage, 3)?;
+        let instance = 2 - round % 2;
+        let begin = Instant::now();
+        point_to(stage, instance)?;
+        wait_answer(stage, 3, &target, instance)?;
+        times.push(begin.elapsed());
+    }
+    wait_applied(stage, 3)?;
+    ensure!(haproxy_worker(stage)? == worker, "HAProxy was reloaded: {}", haproxy_journal(stage));
+    times.sort_unstable();
+    ensure!(times.get(4).is_some_and(|median| *median < Duration::from_secs(1)), "{times:?}");
+    let status = stage.property(M, HAPROXY_WATCHER, "StatusText")?;
+    ensure!(status.contains("without a reload, 0 reloads"), "{status}");
+    machine.exec_ok(&["/opt/convoy/bin/lb-watcher", "status", "someapp-3"])?;
+    machine.exec_ok(&["/opt/convoy/bin/lb-watcher", "check", "someapp-3"])?;
+
+    let users = machine.shell_ok("ps -C haproxy -o user= | sort -u")?.stdout;
+    ensure!(!users.trim().is_empty() && !users.contains("root"), "HAProxy runs as {users}");
+    let socket = "stat -c '%a %U' /var/lib/private/lb-watcher/someapp-3/haproxy/admin.sock";
+    let mode = machine.shell_ok(socket)?.stdout;
+    ensure!(mode.trim() == "600 convoy-lb", "the runtime socket is {mode}");
+    for unit in [HAPROXY, HAPROXY_WATCHER] {
+        let verdict = machine.exec_ok(&["systemd-analyze", "security", "--no-pager", unit])?.stdout;
+        let score = verdict.split("service:").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let score: f64 = score.context("no score")?.parse()?;
+        ensure!(score <= 2.0, "{unit}: {score}");
+    }
+    Ok(())
+}
+
+fn haproxy_reloads(stage: &Stage) -> Result<()> {
+    let machine = stage.cluster.machine(M);
+    let target = wait_haproxy(stage)?;
+    let may = |arguments: &[&str]| -> Result<bool> {
+        let all: Vec<&str> = ["runuser", "-u", "convoy-lb", "--"].iter().chain(arguments).copied().collect();
+        Ok(machine.exec(&all)?.success())
+    };
+    let worker = haproxy_worker(stage)?;
+    ensure!(may(&["systemctl", "reload", HAPROXY])?, "the reload was refused: {}", haproxy_journal(stage));
+    ensure!(haproxy_worker(stage)? != worker, "the reload ended well without a new worker");
+    ensure!(!may(&["systemctl", "restart", HAPROXY])?, "the restart was allowed");
+    ensure!(!may(&["systemctl", "reload", "haproxy.service"])?, "another reload was allowed");
+
+    // Over D-Bus, for a template of one's own; a regular expression of it needs the compiler of the PCRE library.
+    let template = include_str!("../../../packaging/usr/lib/convoy/templates/haproxy.cfg.j2").replace(
+        "    # A request that may be sent twice",
+        "    http-request return status 418 if { path_reg ^/tea(pot)?$ }\n    # A request that may be sent twice",
+    );
+    machine.write_file("/etc/convoy/haproxy.j2", template.as_bytes(), "0644")?;
+    let variable = b"LB_TEMPLATE=/etc/convoy/haproxy.j2\n";
+    machine.write_file("/etc/convoy/lb/someapp-3.env", variable, "0644")?;
+    machine.systemctl(&["restart", HAPROXY_WATCHER])?;
+    stage.wait_active(M, HAPROXY_WATCHER).with_context(|| haproxy_journal(stage))?;
+    let tea = Target { path: "/teapot".to_owned(), ..target.clone() };
+    wait_until("tea", SOON, || match stage.get(&tea) {
+        Ok(answer) if answer.status == 418 => Ok(()),
+        other => Err(format!("{other:?}\n{}", haproxy_journal(stage))),
+    })?;
+    let status = stage.property(M, HAPROXY_WATCHER, "StatusText")?;
+    ensure!(status.contains("0 changes without a reload, 1 reload"), "{status}");
+
+    // A crash takes the watcher along; both return, with the instances that came without a reload.
+    for instance in [2, 1] {
+        point_to(stage, instance)?;
+        wait_applied(stage, 3)?;
+        machine.systemctl(&["kill", "--kill-who=main", "--signal=KILL", HAPROXY])?;
+        let before = stage.property(M, HAPROXY_WATCHER, "InvocationID")?;
+        wait_until("HAProxy to be back", SOON, || match stage.get(&target) {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            other => Err(format!("{other:?}\n{}", haproxy_journal(stage))),
+        })?;
+        wait_answer(stage, 3, &target, instance)?;
+        wait_until("a new watcher", SOON, || {
+            let now =
+                stage.property(M, HAPROXY_WATCHER, "InvocationID").map_err(|error| error.to_string())?;
+            if now != before && !now.is_empty() { Ok(()) } else { Err(haproxy_journal(stage)) }
+        })?;
+        stage.wait_active(M, HAPROXY_WATCHER)?;
+        wait_haproxy(stage)?;
+    }
+    Ok(())
+}
+
+fn haproxy_takes_over(stage: &Stage) -> Result<()> {
+    let machine = stage.cluster.machine(M);
+    point_to(stage, 1)?;
+    machine.systemctl(&["stop", HAPROXY])?;
+    ensure!(announced(stage, 3)?.is_none(), "the announcement outlived the stop");
+    let watcher_gone = number_of(stage, HAPROXY_WATCHER, "InactiveEnterTimestampMonotonic")?;
+    let haproxy_told = number_of(stage, HAPROXY, "ActiveExitTimestampMonotonic")?;
+    ensure!(watcher_gone <= haproxy_told, "HAProxy was told {} us early", watcher_gone - haproxy_told);
+    ensure!(stage.property(M, HAPROXY, "Result")? == "success", "{}", haproxy_journal(stage));
+
+    // The same load balancer by another program: the port stays, and the instances.
+    let before = wait_announced(stage, 1)?;
+    machine.write_file("/etc/convoy/lb/someapp-1.env", b"", "0644")?;
+    stage.start(M, "haproxy-lb@someapp-1.service")?;
+    stage.wait_active(M, "haproxy-lb-watcher@someapp-1.service")?;
+    let after = wait_announced(stage, 1)?;
+    ensure!(after.address == before.address, "moved from {} to {}", before.address, after.address);
+    wait_answer(stage, 1, &after, 1)?;
+    ensure!(!machine.exec(&["systemctl", "is-active", "--quiet", &nginx(1)])?.success(), "both run");
+    let variable = format!("LB_TEMPLATE={TEMPLATE}\n");
+    machine.write_file("/etc/convoy/lb/someapp-1.env", variable.as_bytes(), "0644")?;
+    stage.start(M, &nginx(1))?;
+    stage.wait_active(M, &watcher(1))?;
+    let back = wait_announced(stage, 1)?;
+    ensure!(back.address == before.address, "moved from {} to {}", before.address, back.address);
+    wait_answer(stage, 1, &back, 1)
 }

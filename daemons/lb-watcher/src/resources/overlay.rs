@@ -19,9 +19,9 @@ use convoy_confd::resource::Invocation;
 use rustix::mount::{MountFlags, mount};
 use serde::{Deserialize, Serialize};
 
+use crate::balancer::Command;
 use crate::install::disk::{Difference, staged};
 use crate::install::reader::CheckError;
-use crate::nginx::command::Command;
 
 /// What the inner process is told.
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,10 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::generation::{Generation, Program, Which};
 use super::overlay;
+use crate::balancer::{self, Systemd};
 use crate::install::disk::{Difference, staged};
 use crate::install::reader::{CheckError, Proof, Reader, ReloadError, Sight, Told};
-use crate::nginx::command;
-use crate::nginx::systemd::Systemd;
 
 /// From the reload until new workers have to be there.
 const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
@@ -63,16 +62,15 @@ impl SystemReader {
     }
 
     async fn reload_unit(&mut self, unit: &str, deadline: Duration) -> Result<Told, ReloadError> {
-        let fail = |error: crate::nginx::ReloadError| ReloadError(error.0);
-        if self.systemd.is_down(unit).await.map_err(fail)? {
+        if self.systemd.is_down(unit).await.map_err(ReloadError)? {
             return Ok(Told::Absent);
         }
-        let main = self.systemd.main_process(unit).await.map_err(fail)?;
+        let main = self.systemd.main_process(unit).await.map_err(ReloadError)?;
         self.before = main.and_then(|main| {
             let program = Program::of_process(main)?;
             Some(Generation::now(program, &Which::Process(main)))
         });
-        self.systemd.reload(unit, deadline).await.map_err(fail)?;
+        self.systemd.reload(unit, deadline).await.map_err(ReloadError)?;
         Ok(Told::Reloaded)
     }
 
@@ -167,13 +165,13 @@ async fn run_check(invocation: &Invocation, deadline: Duration) -> Result<(), Ch
     if finished.success { Ok(()) } else { Err(CheckError::Refused(format!("{invocation}: {finished}"))) }
 }
 
-fn process(invocation: &Invocation) -> command::Command {
+fn process(invocation: &Invocation) -> balancer::Command {
     match invocation {
-        Invocation::Shell(line) => command::Command::shell(line),
+        Invocation::Shell(line) => balancer::Command::shell(line),
         Invocation::Program(parts) => {
             let mut parts = parts.iter();
             let program = parts.next().map(String::as_str).unwrap_or_default();
-            parts.fold(command::Command::new(program), command::Command::arg)
+            parts.fold(balancer::Command::new(program), balancer::Command::arg)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One load balancer: etcd, nginx and lb-watcher, and what a test does with them.
+//! One load balancer: etcd, nginx or HAProxy, and lb-watcher, and what a test does with them.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use convoy_lb_config::Engine;
 use convoy_road::loopback::free_address;
 use convoy_road::process::{Process, wait_until};
 use convoy_store::{Store, StoreSettings};
@@ -16,7 +17,7 @@ use rustix::process::Signal;
 /// Longest wait for anything that should take a moment.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// An answer of nginx.
+/// An answer of nginx or HAProxy.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -36,15 +37,21 @@ pub(crate) struct Balancer {
     pub(crate) store: Store,
     pub(crate) address: SocketAddr,
     pub(crate) directory: tempfile::TempDir,
+    engine: Engine,
     options: Vec<String>,
-    nginx: Option<Process>,
+    program: Option<Process>,
     watcher: Option<Process>,
 }
 
 impl Balancer {
     /// Everything, with these options for the watcher beside the necessary ones.
     pub(crate) async fn start(options: &[&str]) -> Self {
-        let mut balancer = Self::without_watcher(options).await;
+        Self::of(Engine::Nginx, options).await
+    }
+
+    /// The same with this program.
+    pub(crate) async fn of(engine: Engine, options: &[&str]) -> Self {
+        let mut balancer = Self::of_without_watcher(engine, options).await;
         balancer.start_watcher();
         balancer.wait_log("the load balancer is announced", 1);
         balancer
@@ -52,6 +59,11 @@ impl Balancer {
 
     /// etcd and nginx with the configuration of bootstrap.
     pub(crate) async fn without_watcher(options: &[&str]) -> Self {
+        Self::of_without_watcher(Engine::Nginx, options).await
+    }
+
+    /// The same with this program.
+    pub(crate) async fn of_without_watcher(engine: Engine, options: &[&str]) -> Self {
         let etcd = Etcd::start(1).await.unwrap();
         let settings = StoreSettings { endpoints: etcd.endpoints(), ..StoreSettings::default() };
         let store = Store::new(settings).unwrap();
@@ -61,11 +73,12 @@ impl Balancer {
             store,
             address: free_address().unwrap(),
             directory,
+            engine,
             options: options.iter().map(ToString::to_string).collect(),
-            nginx: None,
+            program: None,
             watcher: None,
         };
-        balancer.start_nginx();
+        balancer.start_program();
         balancer
     }
 
@@ -73,6 +86,7 @@ impl Balancer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lb-watcher"));
         command.arg(verb).args(["--app", "someapp", "--instance", "1"]);
         command.args(["--announce", &self.address.to_string()]).arg("--state-dir").arg(self.state());
+        command.arg(if self.engine == Engine::Nginx { "--kind=host" } else { "--kind=haproxy" });
         command.args(&self.options);
         command.env("CONVOY_ETCD_ENDPOINTS", self.etcd.endpoints().join(","));
         command
@@ -88,28 +102,50 @@ impl Balancer {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    pub(crate) fn start_nginx(&mut self) {
+    pub(crate) fn start_program(&mut self) {
         let (good, text) = self.call("bootstrap");
         assert!(good, "{text}");
-        let mut command = Command::new("/usr/sbin/nginx");
-        command.args(["-e", "stderr", "-c"]).arg(self.state().join("nginx.conf"));
-        let nginx = Process::start("nginx", self.directory.path(), command).unwrap();
-        std::fs::write(self.path("nginx.pid"), nginx.id().to_string()).unwrap();
-        self.nginx = Some(nginx);
+        let name = self.engine.program();
+        let mut command = Command::new(format!("/usr/sbin/{name}"));
+        match self.engine {
+            Engine::Nginx => command.args(["-e", "stderr", "-c"]),
+            Engine::Haproxy => command.args(["-W", "-f"]),
+        };
+        command.arg(self.live());
+        let program = Process::start(name, self.directory.path(), command).unwrap();
+        std::fs::write(self.pid_file(), program.id().to_string()).unwrap();
+        self.program = Some(program);
         let (up, text) = self.call("wait");
         assert!(up, "{text}");
     }
 
-    pub(crate) fn stop_nginx(&mut self) {
+    pub(crate) fn stop_program(&mut self) {
         // TERM reaches the workers; a killed master would leave them behind.
-        if let Some(nginx) = self.nginx.take() {
-            nginx.stop(SOON).unwrap();
+        if let Some(program) = self.program.take() {
+            program.stop(SOON).unwrap();
         }
+    }
+
+    /// What it reads when it starts.
+    pub(crate) fn live(&self) -> PathBuf {
+        self.state().join(self.engine.file_name())
+    }
+
+    /// Where the number of the master stands.
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.path(&format!("{}.pid", self.engine.program()))
+    }
+
+    /// Has another program take over, at its next start.
+    pub(crate) fn become_engine(&mut self, engine: Engine) {
+        assert!(self.program.is_none() && self.watcher.is_none());
+        self.engine = engine;
     }
 
     pub(crate) fn start_watcher(&mut self) {
         let mut command = self.command("run");
-        let reload = format!("kill -HUP $(cat {})", self.path("nginx.pid").display());
+        let signal = if self.engine == Engine::Nginx { "HUP" } else { "USR2" };
+        let reload = format!("kill -{signal} $(cat {})", self.pid_file().display());
         if !self.options.iter().any(|option| option == "--reload-command") {
             command.args(["--reload-command", &reload]);
         }
@@ -151,8 +187,13 @@ impl Balancer {
     pub(crate) fn wait_log(&self, words: &str, times: usize) {
         wait_until(&format!("{words:?} in the log"), SOON, || Ok(self.log().matches(words).count() >= times))
             .unwrap_or_else(|error| {
-                panic!("{error}\n{}\nnginx: {}", self.log(), read(&self.path("nginx.log")))
+                panic!("{error}\n{}\n{}: {}", self.log(), self.engine, self.program_log())
             });
+    }
+
+    /// What nginx or HAProxy wrote so far.
+    pub(crate) fn program_log(&self) -> String {
+        read(&self.path(&format!("{}.log", self.engine.program())))
     }
 
     pub(crate) async fn put(&self, instance: &str, address: &str) -> i64 {
@@ -209,7 +250,7 @@ impl Balancer {
 impl Drop for Balancer {
     fn drop(&mut self) {
         self.kill_watcher();
-        self.stop_nginx();
+        self.stop_program();
     }
 }
 

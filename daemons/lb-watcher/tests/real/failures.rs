@@ -3,17 +3,21 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use convoy_lb_config::SHIPPED_TEMPLATE;
+use convoy_lb_config::Engine;
 use rustix::process::Signal;
 
 use super::balancer::{Balancer, SOON, read};
 use super::upstream::Instance;
 
+fn shipped() -> &'static str {
+    Engine::Nginx.shipped_template()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_template_is_told_with_its_line_while_the_last_good_one_serves() {
     let directory = tempfile::tempdir().unwrap();
     let template = directory.path().join("my.j2");
-    std::fs::write(&template, SHIPPED_TEMPLATE).unwrap();
+    std::fs::write(&template, shipped()).unwrap();
     let mut balancer = Balancer::start(&["--template", template.to_str().unwrap()]).await;
     let (one, two) = (Instance::start("one"), Instance::start("two"));
     let revision = balancer.put("1", &one.address()).await;
@@ -28,15 +32,15 @@ async fn a_broken_template_is_told_with_its_line_while_the_last_good_one_serves(
 
     // nginx and watcher start again while it is broken: the last good one is still there.
     balancer.stop_watcher();
-    balancer.stop_nginx();
-    balancer.start_nginx();
+    balancer.stop_program();
+    balancer.start_program();
     assert_eq!(balancer.get().instance(), "one");
     balancer.start_watcher();
     // Each time it stands in the message and in a field.
     balancer.wait_log("my.j2, line 2: undefined value", 3);
 
     // Corrected, it is taken up without any key.
-    std::fs::write(&template, SHIPPED_TEMPLATE).unwrap();
+    std::fs::write(&template, shipped()).unwrap();
     balancer.signal_watcher(Signal::HUP);
     balancer.wait_instance("two");
     let (good, text) = balancer.call("check");
@@ -47,13 +51,13 @@ async fn a_broken_template_is_told_with_its_line_while_the_last_good_one_serves(
 async fn what_nginx_refuses_is_kept_for_a_look_and_tried_again_without_a_change() {
     let directory = tempfile::tempdir().unwrap();
     let template = directory.path().join("my.j2");
-    std::fs::write(&template, SHIPPED_TEMPLATE).unwrap();
+    std::fs::write(&template, shipped()).unwrap();
     let balancer = Balancer::start(&["--template", template.to_str().unwrap()]).await;
     let (one, two) = (Instance::start("one"), Instance::start("two"));
     let revision = balancer.put("1", &one.address()).await;
     balancer.wait_applied(revision).await;
 
-    std::fs::write(&template, format!("no_such_directive on;\n{SHIPPED_TEMPLATE}")).unwrap();
+    std::fs::write(&template, format!("no_such_directive on;\n{}", shipped())).unwrap();
     balancer.put("1", &two.address()).await;
     balancer.wait_log("unknown directive \"no_such_directive\"", 1);
     assert_eq!(balancer.get().instance(), "one");
@@ -62,7 +66,7 @@ async fn what_nginx_refuses_is_kept_for_a_look_and_tried_again_without_a_change(
     let (good, status) = balancer.call("status");
     assert!(!good && status.contains("no_such_directive"), "{status}");
 
-    std::fs::write(&template, SHIPPED_TEMPLATE).unwrap();
+    std::fs::write(&template, shipped()).unwrap();
     balancer.wait_instance("two");
     assert!(balancer.metric("lb_watcher_failures_total") >= 1.0);
 }
@@ -74,15 +78,14 @@ async fn a_reload_that_nginx_does_not_follow_is_noticed_and_rolled_back() {
     let port = taken.local_addr().unwrap().port();
     let directory = tempfile::tempdir().unwrap();
     let template = directory.path().join("my.j2");
-    std::fs::write(&template, SHIPPED_TEMPLATE).unwrap();
+    std::fs::write(&template, shipped()).unwrap();
     let balancer = Balancer::start(&["--template", template.to_str().unwrap()]).await;
     let (one, two) = (Instance::start("one"), Instance::start("two"));
     let revision = balancer.put("1", &one.address()).await;
     balancer.wait_applied(revision).await;
     let before = read(&balancer.state().join("nginx.conf"));
 
-    let text =
-        SHIPPED_TEMPLATE.replace("server_name _;", &format!("listen 127.0.0.1:{port};\nserver_name _;"));
+    let text = shipped().replace("server_name _;", &format!("listen 127.0.0.1:{port};\nserver_name _;"));
     std::fs::write(&template, text).unwrap();
     let revision = balancer.put("1", &two.address()).await;
     balancer.wait_log("nginx did not take it over and still serves", 1);
@@ -110,7 +113,7 @@ async fn a_check_or_a_reload_that_can_not_be_made_holds_only_the_new_one_back() 
             pid.display()
         );
         let mut balancer = Balancer::without_watcher(&[option, &command]).await;
-        std::fs::copy(balancer.path("nginx.pid"), &pid).unwrap();
+        std::fs::copy(balancer.pid_file(), &pid).unwrap();
         balancer.start_watcher();
         let (one, two) = (Instance::start("one"), Instance::start("two"));
         let revision = balancer.put("1", &one.address()).await;
@@ -137,8 +140,8 @@ async fn a_store_that_does_not_answer_stops_nothing() {
     assert_eq!(balancer.get().instance(), "one");
     // Both start again without a store, and go on where they were.
     balancer.kill_watcher();
-    balancer.stop_nginx();
-    balancer.start_nginx();
+    balancer.stop_program();
+    balancer.start_program();
     balancer.start_watcher();
     balancer.wait_log("the store can't be reached", 2);
     assert_eq!(balancer.get().instance(), "one");
@@ -169,10 +172,10 @@ async fn a_new_port_keeps_the_instances_even_without_a_store() {
     let revision = balancer.put("1", &one.address()).await;
     balancer.wait_applied(revision).await;
     balancer.stop_watcher();
-    balancer.stop_nginx();
+    balancer.stop_program();
     balancer.etcd.member(0).freeze().unwrap();
     balancer.address = convoy_road::loopback::free_address().unwrap();
-    balancer.start_nginx();
+    balancer.start_program();
     assert_eq!(balancer.get().instance(), "one");
     balancer.etcd.member(0).thaw().unwrap();
     balancer.start_watcher();

@@ -110,7 +110,8 @@ async fn a_stranger_may_not_speak_for_others_nor_ask_what_is_served() {
     // Trusts nobody, so that this machine is a stranger.
     let directory = tempfile::tempdir().unwrap();
     let template = directory.path().join("t.j2");
-    let text = convoy_lb_config::SHIPPED_TEMPLATE.replace("{{ network }} 0;", "{{ network }} 1;");
+    let text =
+        convoy_lb_config::Engine::Nginx.shipped_template().replace("{{ network }} 0;", "{{ network }} 1;");
     std::fs::write(&template, text).unwrap();
     let balancer = Balancer::start(&["--template", template.to_str().unwrap()]).await;
     let one = Instance::start("one");

@@ -123,7 +123,7 @@ async fn reloads_leave_one_generation_of_workers() {
     // Old workers are sent away before nginx would do it; it must not take that for a crash and start them again.
     let balancer = Balancer::start(&[]).await;
     let workers = || {
-        let pid = read(&balancer.path("nginx.pid"));
+        let pid = read(&balancer.pid_file());
         let children = read(std::path::Path::new(&format!("/proc/{pid}/task/{pid}/children")));
         children.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };

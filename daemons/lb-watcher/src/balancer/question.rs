@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use convoy_lb_config::{Digest, REVISION_HOST, REVISION_PATH};
+use convoy_lb_config::{Digest, REVISION_HEADER, REVISION_HOST, REVISION_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -12,12 +12,26 @@ use tokio::time::timeout;
 /// The answer has about 250 bytes.
 const ANSWER_MAX: u64 = 8 * 1024;
 
+/// What a running program says about its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The digest of its configuration.
+    pub(crate) digest: Digest,
+    /// That of the text it has read, see [`convoy_lb_config::Configuration::loaded`].
+    pub(crate) loaded: Option<Digest>,
+}
+
 /// One question over a connection of its own, so that whichever worker takes new connections answers it.
 pub(crate) async fn ask(address: SocketAddr, deadline: Duration) -> io::Result<Digest> {
+    Ok(ask_all(address, deadline).await?.digest)
+}
+
+/// The same, with all that is answered.
+pub(crate) async fn ask_all(address: SocketAddr, deadline: Duration) -> io::Result<Answer> {
     timeout(deadline, exchange(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn exchange(address: SocketAddr) -> io::Result<Digest> {
+async fn exchange(address: SocketAddr) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let question =
         format!("GET {REVISION_PATH} HTTP/1.1\r\nHost: {REVISION_HOST}\r\nConnection: close\r\n\r\n");
@@ -28,11 +42,15 @@ async fn exchange(address: SocketAddr) -> io::Result<Digest> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no configuration of ours answers there"))
 }
 
-fn read_answer(answer: &[u8]) -> Option<Digest> {
+fn read_answer(answer: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(answer).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split_ascii_whitespace().nth(1)?;
-    if status == "200" { Digest::parse(body.trim()) } else { None }
+    let loaded = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(REVISION_HEADER).then(|| Digest::parse(value.trim()))?
+    });
+    if status == "200" { Some(Answer { digest: Digest::parse(body.trim())?, loaded }) } else { None }
 }
 
 #[cfg(test)]
@@ -45,7 +63,9 @@ mod tests {
     fn only_a_digest_with_status_200_is_an_answer() {
         let digest = "0123456789abcdef".repeat(4);
         let ok = format!("HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n{digest}");
-        assert_eq!(read_answer(ok.as_bytes()).map(|d| d.to_string()), Some(digest.clone()));
+        assert_eq!(read_answer(ok.as_bytes()).map(|answer| answer.digest.to_string()), Some(digest.clone()));
+        let loaded = ok.replace("Server: nginx", &format!("convoy-text: {digest}"));
+        assert!(read_answer(loaded.as_bytes()).is_some_and(|answer| answer.loaded == Some(answer.digest)));
         for wrong in [
             String::new(),
             "HTTP/1.1 200 OK\r\n\r\nhello".to_owned(),

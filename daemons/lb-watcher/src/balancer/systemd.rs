@@ -1,12 +1,13 @@
-//! nginx through systemd's manager.
+//! nginx and HAProxy through systemd's manager.
 
 use std::path::Path;
 use std::time::Duration;
 
+use convoy_lb_config::Engine;
 use convoy_systemd::{ActiveState, JobResult, Manager, SystemdError};
 use tokio::io::AsyncReadExt;
 
-use super::{CheckError, ReloadError, verdict};
+use super::{CheckError, verdict};
 
 /// More than any message of nginx.
 const OUTPUT_MAX: u64 = 256 * 1024;
@@ -17,21 +18,22 @@ pub(crate) struct Systemd(Option<Manager>);
 
 impl Systemd {
     /// Reloads a unit and waits for the result of the job.
-    pub(crate) async fn reload(&mut self, unit: &str, deadline: Duration) -> Result<(), ReloadError> {
+    pub(crate) async fn reload(&mut self, unit: &str, deadline: Duration) -> Result<(), String> {
         let outcome = match self.manager().await {
             Ok(manager) => manager.reload_unit(unit, deadline).await,
             Err(error) => Err(error),
         };
         match self.noted(outcome) {
             Ok(result) if result.is_done() => Ok(()),
-            Ok(result) => Err(ReloadError(format!("the job to reload {unit} ended with {result}"))),
-            Err(error) => Err(ReloadError(chain(&error))),
+            Ok(result) => Err(format!("the job to reload {unit} ended with {result}")),
+            Err(error) => Err(chain(&error)),
         }
     }
 
     /// Starts the unit that checks the staged file in the container and leaves nginx's words in `output`.
     pub(crate) async fn check(
         &mut self,
+        engine: Engine,
         unit: &str,
         output: &Path,
         deadline: Duration,
@@ -42,28 +44,28 @@ impl Systemd {
         };
         match self.noted(outcome) {
             Ok(result) if result.is_done() => Ok(()),
-            Ok(JobResult::Failed) => Err(verdict(&words(unit, output).await)),
+            Ok(JobResult::Failed) => Err(verdict(engine, &words(unit, output).await)),
             Ok(result) => Err(CheckError::NotRun(format!("the job to start {unit} ended with {result}"))),
             Err(error) => Err(CheckError::NotRun(chain(&error))),
         }
     }
 
     /// Whether nothing of a unit runs.
-    pub(crate) async fn is_down(&mut self, unit: &str) -> Result<bool, ReloadError> {
+    pub(crate) async fn is_down(&mut self, unit: &str) -> Result<bool, String> {
         let outcome = match self.manager().await {
             Ok(manager) => manager.active_state(unit).await,
             Err(error) => Err(error),
         };
-        self.noted(outcome).map(ActiveState::is_down).map_err(|error| ReloadError(chain(&error)))
+        self.noted(outcome).map(ActiveState::is_down).map_err(|error| chain(&error))
     }
 
     /// The main process of a service, while it has one.
-    pub(crate) async fn main_process(&mut self, unit: &str) -> Result<Option<u32>, ReloadError> {
+    pub(crate) async fn main_process(&mut self, unit: &str) -> Result<Option<u32>, String> {
         let outcome = match self.manager().await {
             Ok(manager) => manager.main_process(unit).await,
             Err(error) => Err(error),
         };
-        self.noted(outcome).map_err(|error| ReloadError(chain(&error)))
+        self.noted(outcome).map_err(|error| chain(&error))
     }
 
     async fn manager(&mut self) -> Result<&Manager, SystemdError> {
