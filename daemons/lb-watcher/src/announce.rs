@@ -47,6 +47,13 @@ impl Announcer {
         ]));
     }
 
+    /// nginx serves, but nothing newer than what was announced last; nothing at all, if nothing was.
+    pub(crate) fn serve_as_before(&mut self) {
+        if self.announced.is_none() {
+            self.serve(Revision::default());
+        }
+    }
+
     /// Where requests are taken.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

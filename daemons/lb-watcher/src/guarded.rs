@@ -1,12 +1,14 @@
 //! The keys as they are served: what is there, and upstreams that are held back although they are gone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use convoy_keys::{AppName, InstanceName, InstanceRecord, InstanceState, ServiceKey, upstream_key};
 use convoy_lb_config::{Guard, GuardLimits};
+use convoy_service::message;
 use convoy_store::{Change, FeedEvent, Mirror, Revision};
 use tokio::time::Instant;
+
+use crate::record::Good;
 
 /// Where owners say how their instances do.
 const INSTANCES: &str = "/convoy/instances/";
@@ -109,10 +111,39 @@ impl GuardedKeys {
     pub(crate) fn revision(&self) -> Revision {
         self.revision
     }
+}
 
-    /// How long more than a few are held back.
-    pub(crate) fn grace(&self) -> Duration {
-        self.limits.grace
+/// The upstreams that were served before this process began, by app.
+pub(crate) fn served_before(
+    app: &AppName,
+    good: Option<&Good>,
+) -> BTreeMap<AppName, BTreeMap<String, Vec<u8>>> {
+    let upstreams = good.map(Good::upstreams).unwrap_or_default();
+    let keys = upstreams
+        .into_iter()
+        .map(|upstream| (upstream_key(app, &upstream.name), upstream.address.to_string().into_bytes()));
+    BTreeMap::from([(app.clone(), keys.collect())])
+}
+
+/// Says once what is held back.
+#[derive(Debug, Default)]
+pub(crate) struct HeldLog(Vec<String>);
+
+impl HeldLog {
+    /// Takes what is held back now; says what is new, and gives its number.
+    pub(crate) fn update(&mut self, keys: &GuardedKeys) -> usize {
+        let held: Vec<String> = keys.held().into_iter().map(str::to_owned).collect();
+        if held.iter().any(|key| !self.0.contains(key)) {
+            tracing::warn!(
+                MESSAGE_ID = message::REMOVAL_HELD,
+                keys = held.join(" "),
+                grace_ms = i64::try_from(keys.limits.grace.as_millis()).unwrap_or(i64::MAX),
+                "too many upstreams vanished at once without a word of their owners; they are served for a while: {}",
+                held.join(" ")
+            );
+        }
+        self.0 = held;
+        self.0.len()
     }
 }
 
@@ -190,7 +221,7 @@ mod tests {
         keys.apply(&listed(&[]));
         assert!(keys.view(Instant::now()).contains_key(ONE));
         let due = keys.due().unwrap();
-        assert_eq!(due - Instant::now(), keys.grace());
+        assert_eq!(due - Instant::now(), keys.limits.grace);
         assert!(keys.view(due).is_empty());
     }
 }

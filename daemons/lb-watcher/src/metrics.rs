@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     pub(crate) reloads: Counter,
     pub(crate) runtime_changes: Counter,
     pub(crate) failures: Family<Reason, Counter>,
+    pub(crate) held: Gauge,
     pub(crate) store_up: Gauge,
     pub(crate) last_apply_milliseconds: Gauge,
 }
@@ -44,6 +45,7 @@ impl Metrics {
             ("loaded_revision", "Store revision that is proved to be served", &self.loaded_revision),
             ("upstreams", "Instances in the configuration that is served", &self.upstreams),
             ("skipped_keys", "Keys that are left out now", &self.skipped_keys),
+            ("held_removals", "Upstreams that are served although they are gone", &self.held),
             ("store_up", "1 while the store answers", &self.store_up),
             (
                 "last_apply_milliseconds",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use convoy_config::{SearchPath, etcd_inputs};
-use convoy_keys::upstream_prefix;
+use convoy_keys::{instances_prefix, upstream_prefix};
 use convoy_service::{Notifier, Reload, Shutdown, Watchdog};
 use convoy_store::{CautiousFeed, OUTAGE_GRACE, Store, StoreSettings};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -29,7 +29,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         None => bootstrap(&settings).await?,
     };
     let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
-    let mut feed = store.follow(&[&upstream_prefix(&settings.app)]).cautious(OUTAGE_GRACE);
+    let (upstreams, owners) = (upstream_prefix(&settings.app), instances_prefix(&settings.app));
+    let mut feed = store.follow(&[&upstreams, &owners]).cautious(OUTAGE_GRACE);
     let mut watcher = Watcher::new(settings, record, &store, notifier.clone())?;
     watcher.serve_metrics(std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from));
     let worked = work(&mut watcher, &notifier, &mut feed, &mut shutdown, &mut hangup).await;

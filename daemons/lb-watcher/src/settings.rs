@@ -136,6 +136,8 @@ pub struct Settings {
     pub lease_ttl: Duration,
     /// From the withdrawal to the end of the watcher.
     pub drain: Duration,
+    /// How much may vanish without a question.
+    pub limits: GuardLimits,
 }
 
 impl Settings {
@@ -146,6 +148,7 @@ impl Settings {
         path: &SearchPath,
     ) -> Result<Self, ConfigError> {
         let fragment: Fragment = load("lb-watcher", path)?;
+        let limits = limits(&fragment)?;
         let name = full_name(options)?;
         let unit = UnitInstance::parse(&name)
             .map_err(|error| ConfigError::value("load balancer", error.to_string()))?;
@@ -205,6 +208,7 @@ impl Settings {
             longest_wait: time("longest_wait", fragment.longest_wait, LONGEST_WAIT)?,
             lease_ttl: time("lease_ttl", fragment.lease_ttl, LEASE_TTL)?,
             drain: time("drain", fragment.drain, DRAIN)?,
+            limits,
             name,
         })
     }

@@ -33,6 +33,8 @@ pub(crate) struct Story {
     pub(crate) served: Option<Served>,
     /// Keys that are left out.
     pub(crate) skipped: usize,
+    /// Upstreams that are served although they are gone.
+    pub(crate) held: usize,
     /// Changes of servers, and reloads, of this watcher.
     pub(crate) changes: (usize, usize),
     /// Why it does not serve what it should.
@@ -53,6 +55,7 @@ impl Story {
             listed: false,
             served: None,
             skipped: 0,
+            held: 0,
             changes: (0, 0),
             failure: None,
             store_error: None,
@@ -82,6 +85,9 @@ impl Story {
         }
         if self.skipped > 0 {
             let _ = write!(text, "; {} left out", count(self.skipped, "unusable key"));
+        }
+        if self.held > 0 {
+            let _ = write!(text, "; {} held that vanished without a word", count(self.held, "upstream"));
         }
         for (what, error) in [
             ("NOT UP TO DATE", &self.failure),

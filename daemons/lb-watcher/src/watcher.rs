@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use convoy_keys::upstream_prefix;
 use convoy_lb_config::{Configuration, LoadBalancer, Settle, Upstream, read_upstreams};
 use convoy_retry::Backoff;
 use convoy_service::{Notifier, message};
-use convoy_store::{FeedEvent, Mirror, OwnershipStatus, Revision, Store};
+use convoy_store::{FeedEvent, OwnershipStatus, Revision, Store};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use crate::announce::Announcer;
 use crate::apply::{Adjustment, Applied, Applier, Failure, Timing};
 use crate::balancer::RealBalancer;
 use crate::files::StateDir;
+use crate::guarded::{GuardedKeys, HeldLog, served_before};
 use crate::metrics::{Metrics, Reason};
 use crate::record::{Good, Record, Target};
 use crate::settings::Settings;
@@ -34,6 +36,8 @@ const WITHDRAW_DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) struct Desired {
     configuration: Configuration,
     revision: Revision,
+    /// Something is served although it is gone at this revision: those who wait for that have to wait on.
+    has_held: bool,
     upstreams: Vec<Upstream>,
     template: String,
     wanted_at: Instant,
@@ -49,8 +53,10 @@ pub(crate) struct Watcher {
     target: Target,
     load_balancer: LoadBalancer,
     template: TemplateFile,
-    mirror: Mirror,
-    /// The revision of the last event that brought the state; progress alone is no reason to write.
+    keys: GuardedKeys,
+    /// The upstreams as they are served: those that are there, and those that are held back.
+    upstream_prefix: String,
+    /// The revision of the last change to an upstream; records of instances are no reason to write.
     revision: Revision,
     settle: Settle,
     /// There while no application is in flight.
@@ -62,6 +68,7 @@ pub(crate) struct Watcher {
     wanted_at: Instant,
     announcer: Announcer,
     skipped: SkippedLog,
+    held: HeldLog,
     metrics: Metrics,
     notifier: Notifier,
     ready: bool,
@@ -85,7 +92,8 @@ impl Watcher {
         Ok(Self {
             load_balancer: settings.load_balancer(&target)?,
             template: TemplateFile::new(engine, settings.template.as_deref()),
-            mirror: Mirror::new(),
+            keys: GuardedKeys::new(settings.limits, served_before(&settings.app, record.good.as_ref())),
+            upstream_prefix: upstream_prefix(&settings.app),
             revision: Revision::default(),
             settle: Settle::new(settings.quiet, settings.longest_wait),
             applier: Some(Applier::new(balancer, settings.files.clone(), Timing::default())),
@@ -95,6 +103,7 @@ impl Watcher {
             wanted_at: Instant::now(),
             announcer: Announcer::new(store, &settings, target.announce)?,
             skipped: SkippedLog::default(),
+            held: HeldLog::default(),
             metrics: Metrics::default(),
             notifier,
             ready: false,
@@ -127,18 +136,17 @@ impl Watcher {
 
     /// When the next application is due, if one can be made.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.applier.is_none() || !self.mirror.has_listed() {
+        if self.applier.is_none() || !self.keys.has_listed() {
             return None;
         }
         let settled = self.settle.due().map(Instant::from_std);
-        settled.into_iter().chain(self.retry_at).min()
+        settled.into_iter().chain(self.retry_at).chain(self.keys.due()).min()
     }
 
     /// Takes in news from the store.
     pub(crate) fn take(&mut self, event: &FeedEvent) {
-        let first = !self.mirror.has_listed();
-        let changed = self.mirror.apply(event);
-        self.story.listed = self.mirror.has_listed();
+        let heard = self.keys.apply(event);
+        self.story.listed = self.keys.has_listed();
         match event {
             FeedEvent::Stale { error } => {
                 self.metrics.store_up.set(0);
@@ -150,9 +158,16 @@ impl Watcher {
                 self.story.store_error = Some(error.clone());
                 return;
             }
-            FeedEvent::Changed { .. } => self.note_change(),
+            FeedEvent::Changed { revision, changes } => {
+                if changes.iter().any(|change| change.key().starts_with(&self.upstream_prefix)) {
+                    self.note_change(*revision);
+                } else if heard.said && !self.keys.held().is_empty() {
+                    // An owner let go of what was held.
+                    self.note_change(self.revision);
+                }
+            }
             // After a doubt everything is listed again; without a change that is no reason to write.
-            FeedEvent::Listed(_) if changed || first => self.note_change(),
+            FeedEvent::Listed(snapshot) if heard.changed => self.note_change(snapshot.revision),
             FeedEvent::Listed(_) | FeedEvent::Current { .. } => {}
         }
         self.metrics.store_up.set(1);
@@ -162,8 +177,8 @@ impl Watcher {
         }
     }
 
-    fn note_change(&mut self) {
-        self.revision = self.mirror.revision();
+    fn note_change(&mut self, revision: Revision) {
+        self.revision = revision;
         self.metrics.desired_revision.set(self.revision.get());
         let now = Instant::now();
         if self.settle.due().is_none() {
@@ -196,7 +211,12 @@ impl Watcher {
     }
 
     fn desire(&mut self) -> Result<Desired, TemplateFileError> {
-        let entries = self.mirror.iter().map(|(key, entry)| (key.as_str(), entry.value.as_slice()));
+        let view = self.keys.view(Instant::now());
+        let has_held = self.say_held();
+        let entries = view
+            .iter()
+            .filter(|(key, _)| key.starts_with(&self.upstream_prefix))
+            .map(|(key, value)| (key.as_str(), value.as_slice()));
         let (upstreams, skipped) = read_upstreams(&self.settings.app, &self.load_balancer.listen, entries);
         let told = skipped.iter().map(|entry| (entry.key.clone(), entry.reason.to_string()));
         self.metrics.skipped.inc_by(self.skipped.update(told));
@@ -206,10 +226,18 @@ impl Watcher {
         Ok(Desired {
             configuration: template.render(&self.load_balancer, &upstreams)?,
             revision: self.revision,
+            has_held,
             upstreams,
             template: text.to_owned(),
             wanted_at: self.wanted_at,
         })
+    }
+
+    fn say_held(&mut self) -> bool {
+        let held = self.held.update(&self.keys);
+        self.metrics.held.set(gauge(held));
+        self.story.held = held;
+        held > 0
     }
 
     /// Waits for the application in flight; for ever when there is none. Cancel-safe.
@@ -286,7 +314,11 @@ impl Watcher {
         self.metrics.upstreams.set(gauge(count));
         self.story.served =
             Some(Served { digest: digest.short().to_owned(), revision: desired.revision, upstreams: count });
-        self.announcer.serve(desired.revision);
+        if desired.has_held {
+            self.announcer.serve_as_before();
+        } else {
+            self.announcer.serve(desired.revision);
+        }
     }
 
     /// Only servers came and went.

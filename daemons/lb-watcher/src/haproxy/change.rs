@@ -121,6 +121,8 @@ fn unwanted<'a>(wanted: &Membership, running: &'a [ServerState]) -> impl Iterato
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::super::answer::read_servers;
     use super::*;
 
@@ -147,8 +149,8 @@ mod tests {
             let [name, address, admin, weight, since, check, used] = words[..] else { panic!("{server}") };
             let address: std::net::SocketAddr = address.parse().unwrap();
             let (ip, port) = (address.ip(), address.port());
-            states += &format!("3 {name} {ip} {port} {admin} {weight} 1 {since} {check} 2\n");
-            connections += &format!("b/{name} {used}\n");
+            let _ = writeln!(states, "3 {name} {ip} {port} {admin} {weight} 1 {since} {check} 2");
+            let _ = writeln!(connections, "b/{name} {used}");
         }
         read_servers(&states, &connections).unwrap()
     }

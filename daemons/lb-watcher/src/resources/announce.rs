@@ -36,7 +36,7 @@ impl Announcer {
         let Some(ownership) = &self.ownership else { return };
         let mut keys = BTreeMap::new();
         for target in targets {
-            let Some(revision) = target.standing().loaded else { continue };
+            let Some(revision) = target.standing().announced else { continue };
             let resource = target.resource();
             let Some(reader) = reader(&self.machine, &resource.name) else { continue };
             for app in apps(resource) {

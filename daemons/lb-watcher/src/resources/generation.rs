@@ -4,6 +4,7 @@
 //! somebody else has), the master writes a line into its log and the old workers go on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -76,14 +77,21 @@ impl Program {
     pub(super) fn meant_in(self, command: &str) -> Which {
         let words = || command.split(|c: char| c.is_whitespace() || "\"'`()<>;|&$".contains(c));
         let number = words()
-            .filter(|word| word.ends_with(".pid"))
+            .filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "pid"))
             .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
         if let Some(pid) = number {
             return Which::Process(pid);
         }
-        let mut after =
-            words().skip_while(|word| *word != self.option()).skip(1).filter(|word| !word.is_empty());
-        after.next().map_or(Which::Usual, |path| Which::Configuration(path.to_owned()))
+        let mut words = words().filter(|word| !word.is_empty()).peekable();
+        while let Some(word) = words.next() {
+            // A shell has an option -c, too.
+            if word == self.option()
+                && let Some(path) = words.peek().filter(|path| path.starts_with('/'))
+            {
+                return Which::Configuration((*path).to_owned());
+            }
+        }
+        Which::Usual
     }
 
     /// Whether a master is the one that is meant.

@@ -1,7 +1,7 @@
 //! One pass over all resources, as `confd -onetime`.
 
 use anyhow::{Context, bail};
-use convoy_store::{Revision, Store};
+use convoy_store::Store;
 
 use super::directory::Directory;
 use super::options::Configuration;
@@ -36,7 +36,7 @@ pub async fn onetime(configuration: Configuration) -> anyhow::Result<()> {
     for (resource, text) in directory.resources {
         let mut target = Target::new(resource, text, surroundings.clone());
         let mut keys = keys.iter().map(|(key, entry)| (key.as_str(), entry.value.as_slice()));
-        let outcome = match target.start(&mut keys, Revision::new(revision.get())) {
+        let outcome = match target.start(&mut keys, (revision, false)) {
             Ok(work) => {
                 let attempt = work.await;
                 target.conclude(attempt)

@@ -18,7 +18,7 @@ use super::ranges::ranges;
 use super::story;
 use super::target::{Attempt, Outcome, Target, note_broken};
 use super::watch::{DiskWatch, tree};
-use crate::guarded::GuardedKeys;
+use crate::guarded::{GuardedKeys, HeldLog};
 
 /// How often files in place are looked at when nothing happens.
 const LOOK: Duration = Duration::from_secs(10);
@@ -94,7 +94,8 @@ struct Watcher {
     metrics: Metrics,
     ready: bool,
     told: String,
-    held: Vec<String>,
+    held: HeldLog,
+    held_count: usize,
 }
 
 impl Watcher {
@@ -117,7 +118,8 @@ impl Watcher {
             metrics: Metrics::default(),
             ready: false,
             told: String::new(),
-            held: Vec::new(),
+            held: HeldLog::default(),
+            held_count: 0,
             configuration,
         };
         watcher.read_again();
@@ -293,36 +295,19 @@ impl Watcher {
             return;
         }
         let view = self.keys.view(now);
-        self.say_held();
+        self.held_count = self.held.update(&self.keys);
+        self.metrics.held.set(i64::try_from(self.held_count).unwrap_or(i64::MAX));
         let revision = self.keys.revision();
         for (name, target) in &mut self.targets {
             if target.due().is_none_or(|due| due > now) {
                 continue;
             }
             let mut keys = view.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
-            match target.start(&mut keys, revision) {
+            match target.start(&mut keys, (revision, self.held_count > 0)) {
                 Ok(work) => drop(self.in_flight.spawn(work)),
                 Err(outcome) => self.metrics.count(name, outcome, target.standing()),
             }
         }
-    }
-
-    fn say_held(&mut self) {
-        let held: Vec<String> = self.keys.held().into_iter().map(str::to_owned).collect();
-        if held == self.held {
-            return;
-        }
-        if held.len() > self.held.len() {
-            tracing::warn!(
-                MESSAGE_ID = message::REMOVAL_HELD,
-                keys = held.join(" "),
-                grace_ms = i64::try_from(self.keys.grace().as_millis()).unwrap_or(i64::MAX),
-                "too many upstreams vanished at once without a word of their owners; they are served for a while: {}",
-                held.join(" ")
-            );
-        }
-        self.held = held;
-        self.metrics.held.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
     }
 
     /// Takes in how an application ended.
@@ -351,7 +336,7 @@ impl Watcher {
             &self.broken,
             self.can_start(),
             self.store_error.as_deref(),
-            self.held.len(),
+            self.held_count,
         );
         // Each resource has had its try; one that is broken must not keep the others from counting as served.
         if !self.ready && self.can_start() && self.targets.values().all(|target| target.standing().is_decided)

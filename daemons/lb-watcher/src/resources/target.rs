@@ -26,6 +26,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 pub(crate) struct Wanted {
     pub(crate) set: FileSet,
     pub(crate) revision: Revision,
+    /// Something is served although it is gone at this revision.
+    pub(crate) has_held: bool,
     pub(crate) since: Instant,
 }
 
@@ -42,6 +44,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Standing {
     /// The revision that is in place and loaded.
     pub(crate) loaded: Option<Revision>,
+    /// The same, as far as nothing is served that is gone: what those who wait for a removal may hear.
+    pub(crate) announced: Option<Revision>,
     /// What is wrong.
     pub(crate) problem: Option<String>,
     /// The first attempt has ended.
@@ -167,11 +171,11 @@ impl Target {
     pub(crate) fn start(
         &mut self,
         keys: &mut dyn Iterator<Item = (&str, &[u8])>,
-        revision: Revision,
+        (revision, has_held): (Revision, bool),
     ) -> Result<impl Future<Output = Attempt> + Send + use<>, Outcome> {
         self.settle.started();
         self.look_at = None;
-        match self.wanted(keys, revision) {
+        match self.wanted(keys, revision, has_held) {
             Ok(wanted) => {
                 let name = self.resource.name.clone();
                 let applier = self.applier.take();
@@ -196,12 +200,13 @@ impl Target {
         &mut self,
         keys: &mut dyn Iterator<Item = (&str, &[u8])>,
         revision: Revision,
+        has_held: bool,
     ) -> Result<Wanted, RenderError> {
         let since = self.wanted_since;
         if let Some(set) = &self.made
             && self.templates.are_current()
         {
-            return Ok(Wanted { set: set.clone(), revision, since });
+            return Ok(Wanted { set: set.clone(), revision, has_held, since });
         }
         let (snapshot, left_out) = self.resource.view(keys);
         let rendered = self.templates.render(&self.resource, &self.surroundings.confdir, &snapshot)?;
@@ -210,7 +215,7 @@ impl Target {
         let told = told.chain(nameless.map(|key| (key, "it can't be part of a file's name".to_owned())));
         self.left_out.update(told);
         self.made = Some(rendered.set.clone());
-        Ok(Wanted { set: rendered.set, revision, since })
+        Ok(Wanted { set: rendered.set, revision, has_held, since })
     }
 
     /// Takes in how an application ended.
@@ -265,6 +270,9 @@ impl Target {
             tracing::info!(TARGET = name, "{name}: everything is as it should be again");
         }
         self.standing.loaded = Some(revision);
+        if !wanted.has_held {
+            self.standing.announced = Some(revision);
+        }
         match applied {
             Applied::Loaded(_) | Applied::InPlace | Applied::AwaitsReader => {
                 self.pause_until = Some(Instant::now() + self.resource.wait.pause);

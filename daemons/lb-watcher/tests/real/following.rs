@@ -37,9 +37,41 @@ async fn an_empty_set_answers_503_with_retry_after() {
     let one = Instance::start("one");
     balancer.put("1", &one.address()).await;
     balancer.wait_instance("one");
-    let revision = balancer.delete("1").await;
+    let revision = balancer.withdraw("1").await;
     balancer.wait_applied(revision).await;
     assert_eq!(balancer.get().status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_instance_that_vanishes_without_a_word_is_served_for_a_while_and_nobody_is_told_otherwise() {
+    let mut balancer = Balancer::without_watcher(&[]).await;
+    std::fs::create_dir_all(balancer.path("config.d")).unwrap();
+    std::fs::write(balancer.path("config.d/10.toml"), "[lb-watcher]\nremoval_grace = \"3s\"\n").unwrap();
+    balancer.start_watcher();
+    balancer.wait_log("the load balancer is announced", 1);
+    let (one, two) = (Instance::start("one"), Instance::start("two"));
+    balancer.put("1", &one.address()).await;
+    let before = balancer.put("2", &two.address()).await;
+    balancer.wait_applied(before).await;
+    let begin = Instant::now();
+    let prefix = "/services/someapp/upstream/";
+    let gone = convoy_store::Transaction::new().delete(format!("{prefix}1")).delete(format!("{prefix}2"));
+    let revision = balancer.store.commit(gone).await.unwrap().revision.get();
+    balancer.wait_log("too many upstreams vanished at once", 1);
+    assert_eq!(balancer.get().status, 200);
+    assert_eq!(balancer.value("/convoy/applied/someapp/lb-1").await, Some(before.to_string()));
+    balancer.wait_applied(revision).await;
+    assert!(begin.elapsed() >= Duration::from_secs(3));
+    assert_eq!(balancer.get().status, 503);
+
+    // A new watcher does not take an empty store for the truth either.
+    balancer.put("1", &one.address()).await;
+    balancer.wait_instance("one");
+    balancer.stop_watcher();
+    balancer.delete("1").await;
+    balancer.start_watcher();
+    balancer.wait_log("too many upstreams vanished at once", 2);
+    assert_eq!(balancer.get().instance(), "one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ async fn without_its_socket_haproxy_is_reloaded_for_a_change_and_for_nothing_els
     // A reload hands the old socket on, so its file does not come back. The next look is content with that.
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(balancer.metric("lb_watcher_reloads_total").to_bits(), 1f64.to_bits());
-    let revision = balancer.delete("1").await;
+    let revision = balancer.withdraw("1").await;
     balancer.wait_applied(revision).await;
     assert_eq!(balancer.get().status, 503);
     assert_eq!(balancer.metric("lb_watcher_reloads_total").to_bits(), 2f64.to_bits());

@@ -95,7 +95,7 @@ async fn instances_come_move_and_go_without_a_reload_and_the_file_agrees() {
     let (good, status) = balancer.call("status");
     assert!(good && status.contains(&format!("{0:<24} instances/2::{0}, up", three.address())), "{status}");
 
-    let revision = balancer.delete("2").await;
+    let revision = balancer.withdraw("2").await;
     balancer.wait_applied(revision).await;
     assert_eq!(balancer.get().status, 503);
     assert!(is_zero(balancer.metric("lb_watcher_reloads_total")), "{}", balancer.log());

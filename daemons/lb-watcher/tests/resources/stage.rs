@@ -1,5 +1,6 @@
 //! A folder of resources, etcd, and lb-watcher as confd's users start it.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ impl Stage {
         }
         if !sets("dest") {
             let stem = name.trim_end_matches(".toml");
-            text.push_str(&format!("dest = \"{}\"\n", self.path(&format!("out/{stem}")).display()));
+            let _ = writeln!(text, "dest = \"{}\"", self.path(&format!("out/{stem}")).display());
         }
         if !sets("keys") {
             text.push_str("keys = [\"/app\"]\n");

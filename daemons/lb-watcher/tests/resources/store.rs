@@ -49,8 +49,8 @@ async fn b7_a_store_that_is_away_is_said_costs_nothing_and_changes_nothing() {
 /// User and system time of a process, in hundredths of a second (proc_pid_stat(5)).
 fn cpu(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
 }
 
 #[tokio::test]
