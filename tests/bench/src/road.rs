@@ -37,11 +37,11 @@ fn changes(runtime: &Runtime, store: &Store, mut road: Loopback) -> Result<()> {
     let put = |key: &str, value: &str| runtime.block_on(store.put(key, value.as_bytes())).map(drop);
     put("/services/someapp/upstream/1", &pair.addresses[0])?;
     road.start_balancer(1)?;
-    road.start_haproxy(2)?;
     put("/services/direct/upstream/1", &pair.addresses[0])?;
     road.start_edge()?;
     let nginx =
         pair.measure(CALM, &road.balancer_target(1)?, |to| Ok(put("/services/someapp/upstream/1", to)?))?;
+    road.start_haproxy(2)?;
     let haproxy =
         pair.measure(CALM, &road.balancer_target(2)?, |to| Ok(put("/services/someapp/upstream/1", to)?))?;
     let direct = Target { host: "direct.mywebsite.com".to_owned(), ..road.target() };
