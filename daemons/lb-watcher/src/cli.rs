@@ -45,16 +45,9 @@ pub enum Command {
     /// Print what is served; fails when that is not what should be.
     Status(Subject),
     /// Print what would change in files in place if they were made now; exit status 1 if anything would.
-    Diff(ConfdOptions),
-    /// Print which key is in the files of a resource, which isn't, and why.
-    Why {
-        /// The resource, as its file below conf.d is called.
-        #[arg(value_name = "RESOURCE.toml")]
-        resource: Option<String>,
-        /// Where the resources are.
-        #[command(flatten)]
-        confd: ConfdOptions,
-    },
+    Diff(Subject),
+    /// Print which key is served or in the files, which isn't, and why; for one RESOURCE.toml, all, or a load balancer.
+    Why(Subject),
     /// Print what confd would write for these keys: no etcd, no nginx, no file changed.
     Render(RenderOptions),
     /// Tell what bites in a confd template or resource, although it can be used.
@@ -78,7 +71,12 @@ pub struct Subject {
 impl Subject {
     /// Whether a load balancer is named.
     pub fn is_load_balancer(&self) -> bool {
-        self.options.name.is_some() || self.options.instance.is_some()
+        (self.options.name.is_some() && self.resource().is_none()) || self.options.instance.is_some()
+    }
+
+    /// The resource that is named, as its file below `conf.d`.
+    pub fn resource(&self) -> Option<&str> {
+        self.options.name.as_deref().filter(|name| name.ends_with("toml"))
     }
 }
 

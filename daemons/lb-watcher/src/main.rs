@@ -11,7 +11,7 @@ use convoy_config::SearchPath;
 use convoy_lb_watcher::cli::{Cli, Command, ConfdOptions, Options};
 use convoy_lb_watcher::resources::Configuration;
 use convoy_lb_watcher::settings::Settings as LoadBalancerSettings;
-use convoy_lb_watcher::{bootstrap, check, reload, render, resources, run, status, wait};
+use convoy_lb_watcher::{bootstrap, check, inspect, reload, render, resources, run, status, wait};
 use convoy_service::{exit, logging};
 
 fn main() -> ExitCode {
@@ -93,14 +93,19 @@ fn tool(command: &Command) -> Option<anyhow::Result<ExitCode>> {
         Command::Status(subject) if !subject.is_load_balancer() => {
             configured(&subject.confd).and_then(|configuration| resources::status(&configuration)).map(done)
         }
-        Command::Diff(confd) => configured(confd)
-            .and_then(|configuration| on_runtime(async { resources::diff(&configuration).await }))
-            .map(|same| if same { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::Why { resource, confd } => configured(confd)
-            .and_then(|configuration| {
-                on_runtime(async { resources::why(&configuration, resource.as_deref()).await })
-            })
-            .map(done),
+        Command::Diff(subject) => if subject.is_load_balancer() {
+            settings(&subject.options).and_then(|settings| on_runtime(inspect::diff(&settings)))
+        } else {
+            configured(&subject.confd).and_then(|configuration| on_runtime(resources::diff(&configuration)))
+        }
+        .map(|same| if same { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Command::Why(subject) => if subject.is_load_balancer() {
+            settings(&subject.options).and_then(|settings| on_runtime(inspect::why(&settings)))
+        } else {
+            configured(&subject.confd)
+                .and_then(|configuration| on_runtime(resources::why(&configuration, subject.resource())))
+        }
+        .map(done),
         _ => return None,
     })
 }
@@ -130,7 +135,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
             Command::Render(_)
             | Command::Lint(_)
             | Command::Diff(_)
-            | Command::Why { .. }
+            | Command::Why(_)
             | Command::Overlaid(_) => Ok(()),
         }
     })

@@ -1,17 +1,16 @@
 //! `lb-watcher diff`: what would change in the files if they were made now.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::Context;
 use convoy_store::{Snapshot, Store};
-use similar::TextDiff;
 
 use super::directory::Directory;
 use super::options::Configuration;
 use super::ranges::ranges;
 use super::render::Templates;
 use super::target::state_folder;
+use crate::difference::compare;
 use crate::install::disk;
 use crate::output::print;
 
@@ -56,15 +55,4 @@ pub(super) async fn snapshot(
     let wanted = ranges(directory.resources.iter().map(|(resource, _)| resource));
     let store = Store::new(configuration.store().await?)?;
     store.read(&wanted).await.context("the keys can't be read")
-}
-
-fn compare(text: &mut String, path: &Path, there: Option<&[u8]>, wanted: Option<&[u8]>) {
-    if there == wanted {
-        return;
-    }
-    let name = |bytes: Option<&[u8]>| bytes.map_or("/dev/null".to_owned(), |_| path.display().to_string());
-    let shown = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-    let (old, new) = (shown(there), shown(wanted));
-    let difference = TextDiff::from_lines(&old, &new);
-    let _ = write!(text, "{}", difference.unified_diff().header(&name(there), &name(wanted)));
 }

@@ -43,6 +43,32 @@ async fn an_empty_set_answers_503_with_retry_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_and_diff_tell_of_each_key_and_change_nothing() {
+    let balancer = Balancer::start(&[]).await;
+    let one = Instance::start("one");
+    let revision = balancer.put("1", &one.address()).await;
+    balancer.put("2", "no address").await;
+    balancer.wait_applied(revision + 1).await;
+    let (good, text) = balancer.call("why");
+    assert!(good, "{text}");
+    assert!(
+        text.contains(&format!("upstream/1  {}  served since revision {revision}", one.address())),
+        "{text}"
+    );
+    assert!(text.contains("upstream/2  left out: \\\"no address\\\" is no ip:port"), "{text}");
+    assert_eq!(balancer.call("diff"), (true, String::new()));
+    balancer.signal_watcher(rustix::process::Signal::STOP);
+    let later = balancer.put("3", "127.0.0.1:1").await;
+    let (_, text) = balancer.call("why");
+    assert!(text.contains(&format!("not yet, it is of revision {later}: it is on its way")), "{text}");
+    let (same, text) = balancer.call("diff");
+    assert!(!same && text.contains('+') && text.contains("127.0.0.1:1"), "{text}");
+    balancer.signal_watcher(rustix::process::Signal::CONT);
+    balancer.wait_applied(later).await;
+    assert_eq!(balancer.call("diff"), (true, String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_instance_that_vanishes_without_a_word_is_served_for_a_while_and_nobody_is_told_otherwise() {
     let mut balancer = Balancer::without_watcher(&[]).await;
     std::fs::create_dir_all(balancer.path("config.d")).unwrap();
