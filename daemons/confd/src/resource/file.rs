@@ -95,18 +95,19 @@ impl FileSpec {
 
     /// Where the file goes; `each` where one is made for each key.
     pub fn destination(&self, each: Option<&Each>) -> Result<String, String> {
-        match (&self.destination, each) {
-            (Destination::Fixed(path), _) => Ok(path.clone()),
-            (Destination::PerKey(template), Some(each)) => fill(template, each),
-            (Destination::PerKey(_), None) => Err("there is no key to name the file after".to_owned()),
-        }
+        let path = match (&self.destination, each) {
+            (Destination::Fixed(path), _) => path.clone(),
+            (Destination::PerKey(template), Some(each)) => fill(template, each)?,
+            (Destination::PerKey(_), None) => return Err("there is no key to name the file after".to_owned()),
+        };
+        if names_file(&path) { Ok(path) } else { Err(format!("{path:?} names no file")) }
     }
 }
 
 impl Destination {
     fn read(text: &Text, per_key: bool) -> Result<Self, FieldError> {
         let wrong = |what: String| text.wrong(format!("dest: {what}"));
-        if text.text.is_empty() || text.text.ends_with('/') {
+        if !names_file(&text.text) {
             return Err(wrong(format!("{:?} names no file", text.text)));
         }
         if !per_key {
@@ -151,6 +152,10 @@ impl fmt::Display for Format {
             Self::Xml => "XML",
         })
     }
+}
+
+fn names_file(path: &str) -> bool {
+    !path.is_empty() && !path.ends_with('/') && !path.contains('\0')
 }
 
 fn fill(template: &Template, each: &Each) -> Result<String, String> {
