@@ -97,6 +97,11 @@ impl Guard {
         there == 0 || share > self.limits.share
     }
 
+    /// What is served, entries that are held included.
+    pub fn served(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.served
+    }
+
     /// What is served although it is gone.
     pub fn held(&self) -> impl ExactSizeIterator<Item = &str> {
         self.held.keys().map(String::as_str)

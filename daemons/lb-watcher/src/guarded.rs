@@ -13,6 +13,9 @@ use crate::record::Good;
 /// Where owners say how their instances do.
 const INSTANCES: &str = "/convoy/instances/";
 
+/// Keys and values of upstreams, by app.
+pub(crate) type Upstreams = BTreeMap<AppName, BTreeMap<String, Vec<u8>>>;
+
 /// The state of the store, seen through a guard for each service.
 #[derive(Debug)]
 pub(crate) struct GuardedKeys {
@@ -34,7 +37,7 @@ pub(crate) struct Heard {
 
 impl GuardedKeys {
     /// `served` are upstreams that were served before, by app.
-    pub(crate) fn new(limits: GuardLimits, served: BTreeMap<AppName, BTreeMap<String, Vec<u8>>>) -> Self {
+    pub(crate) fn new(limits: GuardLimits, served: Upstreams) -> Self {
         let guards = served.into_iter().map(|(app, served)| (app, Guard::new(limits, served))).collect();
         Self { limits, mirror: Mirror::new(), guards, revision: Revision::default() }
     }
@@ -92,6 +95,11 @@ impl GuardedKeys {
         view
     }
 
+    /// The upstreams that are served, by app.
+    pub(crate) fn upstreams(&self) -> Upstreams {
+        self.guards.iter().map(|(app, guard)| (app.clone(), guard.served().clone())).collect()
+    }
+
     /// Keys that are served although they are gone.
     pub(crate) fn held(&self) -> Vec<&str> {
         self.guards.values().flat_map(Guard::held).collect()
@@ -114,10 +122,7 @@ impl GuardedKeys {
 }
 
 /// The upstreams that were served before this process began, by app.
-pub(crate) fn served_before(
-    app: &AppName,
-    good: Option<&Good>,
-) -> BTreeMap<AppName, BTreeMap<String, Vec<u8>>> {
+pub(crate) fn served_before(app: &AppName, good: Option<&Good>) -> Upstreams {
     let upstreams = good.map(Good::upstreams).unwrap_or_default();
     let keys = upstreams
         .into_iter()

@@ -10,6 +10,7 @@ mod diff;
 mod directory;
 mod format;
 mod generation;
+mod memory;
 mod metrics;
 mod onetime;
 mod options;
@@ -22,6 +23,7 @@ mod status;
 mod story;
 mod target;
 mod watch;
+mod watcher;
 mod why;
 
 pub use check::{check, lint_resource};

@@ -138,6 +138,23 @@ async fn b15_the_last_upstream_of_a_service_is_held_for_a_while_and_one_that_dra
 }
 
 #[tokio::test]
+async fn b15_a_start_with_a_store_that_has_lost_its_upstreams_serves_them_for_a_while() {
+    let mut stage = Stage::new().await;
+    stage.write("etc/10.toml", "[lb-watcher]\nremoval_grace = \"3s\"\n");
+    stage.write("confd/templates/lines.tmpl", "{{range gets \"/services/a/upstream/*\"}}{{.Value}}\n{{end}}");
+    stage.put("/services/a/upstream/1", "10.0.0.1:80").await;
+    stage.resource("a.toml", "keys = [\"/services/a/upstream\"]\n");
+    stage.start();
+    stage.wait_text("out/a", "10.0.0.1:80\n");
+    stage.stop();
+    stage.store().delete("/services/a/upstream/1").await.unwrap();
+    stage.start();
+    stage.wait_log("too many upstreams vanished at once", 1);
+    assert_eq!(stage.read("out/a"), "10.0.0.1:80\n");
+    stage.wait_text("out/a", "");
+}
+
+#[tokio::test]
 async fn what_is_loaded_is_announced_for_those_who_wait_for_it_and_withdrawn_at_the_end() {
     let mut stage = Stage::new().await;
     stage.write("confd/templates/lines.tmpl", "{{range gets \"/services/a/upstream/*\"}}{{.Value}}\n{{end}}");
