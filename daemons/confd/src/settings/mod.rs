@@ -195,7 +195,9 @@ impl Sources<'_> {
 
     fn with_unknown_fields(&self, mut settings: Settings) -> Settings {
         let Some(file) = &self.file else { return settings };
-        for (line, name) in file.unknown() {
+        // People name a resource here, which is none of our business; confd doesn't mind either.
+        let is_resource = |name: &str| name.eq_ignore_ascii_case("template");
+        for (line, name) in file.unknown().into_iter().filter(|(_, name)| !is_resource(name)) {
             let meant = file.nearest(&name).map(|meant| format!("; is {meant} meant?")).unwrap_or_default();
             settings.warnings.push(format!(
                 "{}, line {line}: {name} is not known and has no effect{meant}",

@@ -77,15 +77,15 @@ impl Command {
         // The command holds the writing ends of the pipe; without this its end would never be seen.
         drop(self.command);
         let mut reader = tokio::spawn(read_capped(receiver?));
-        let group = child.id();
+        let group = Group::of(&child);
         let Ok(status) = timeout(deadline, child.wait()).await else {
-            kill_group(group, &mut child);
             return Err(format!(
                 "{} did not end within {} s and was killed",
                 self.program,
                 deadline.as_secs()
             ));
         };
+        group.let_go();
         let status = status.map_err(|error| format!("{} could not be waited for: {error}", self.program))?;
         let last_words = timeout(LAST_WORDS, &mut reader).await;
         reader.abort();
@@ -111,13 +111,28 @@ async fn read_capped(mut receiver: pipe::Receiver) -> Vec<u8> {
     output
 }
 
-fn kill_group(group: Option<u32>, child: &mut Child) {
-    let pid = group.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        // Gone already is as good as killed.
-        let _ = kill_process_group(pid, Signal::KILL);
+/// A command and all that it started, killed when nobody waits for it any more: at the deadline, or because we end.
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
-    let _ = child.start_kill();
+
+    /// The command has ended; what it left running in the background is its own affair.
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // Gone already is as good as killed.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -149,6 +164,28 @@ mod tests {
         let error =
             Command::shell("sleep 1000 & sleep 1000").run(Duration::from_millis(100)).await.unwrap_err();
         assert!(error.contains("killed"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_nobody_waits_for_any_more_is_killed_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("child");
+        let line = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let running = tokio::spawn(Command::shell(&line).run(LONG));
+        let child = loop {
+            match std::fs::read_to_string(&file).unwrap_or_default().trim().parse::<u32>() {
+                Ok(child) => break child,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        running.abort();
+        assert!(running.await.is_err());
+        let limit = Instant::now() + LONG;
+        while std::fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "sleep")
+        {
+            assert!(Instant::now() < limit, "{child} lives on");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
