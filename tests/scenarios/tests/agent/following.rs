@@ -87,11 +87,12 @@ pub(crate) fn adoption(stage: &Stage) -> Result<()> {
                 "docker",
                 "inspect",
                 "--format",
-                "{{.Id}} {{.State.StartedAt}}",
+                "{{.State.Running}} {{.Id}} {{.State.StartedAt}}",
                 "held",
             ]);
             let output = output.map_err(|error| error.to_string())?;
-            if output.success() { Ok(output.stdout) } else { Err(output.text()) }
+            // A container is there before it runs, and says then that it was started in the year 1.
+            if output.stdout.starts_with("true ") { Ok(output.stdout) } else { Err(output.text()) }
         })
         .map_err(Into::into)
     };
