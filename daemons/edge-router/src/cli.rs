@@ -1,6 +1,12 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
+
+const ROUTES_HELP: &str =
+    "Take the routes from this file instead of the store. The file is watched. It looks like
+{\"routes\": [{\"host\": \"a.example\", \"path\": \"/\", \"targets\": [\"127.0.0.1:9000\"]}]}";
 
 /// Routes the requests of <app>.<domain> to the app's load balancers, as the store has them.
 #[derive(Debug, Parser)]
@@ -24,9 +30,13 @@ pub enum Command {
 /// What is not given comes from the environment, then from [edge-router] in the configuration files.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
-    /// Listen here, beside what systemd hands over: http=127.0.0.1:8080. Can be repeated.
-    #[arg(long, value_name = "NAME=IP:PORT", global = true)]
+    /// Listen here, beside what systemd hands over: http=127.0.0.1:8080, https=[::]:8443, http-inner=unix:/run/edge.sock.
+    /// Can be repeated.
+    #[arg(long, value_name = "NAME=ADDRESS", global = true)]
     pub listen: Vec<String>,
+    /// Take the routes from this file instead of the store. The file is watched.
+    #[arg(long, value_name = "FILE", global = true, long_help = ROUTES_HELP)]
+    pub routes: Option<PathBuf>,
     /// Apps are served below this domain. Can be repeated [environment: EDGE_ROUTER_DOMAINS, separated by commas].
     #[arg(long = "domain", value_name = "DOMAIN", global = true)]
     pub domains: Vec<String>,

@@ -1,10 +1,10 @@
 //! From the events of the store to routes, and to words about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use convoy_keys::AppName;
-use convoy_routing::{Effect, Routes, Tier};
+use convoy_routing::{Document, Effect, Routes, RoutesFile, Tier};
 use convoy_service::message;
 use convoy_store::{Change, FeedEvent};
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ pub(crate) enum Source {
     File(u64),
     /// The store.
     Store,
+    /// A routes file that takes the store's place.
+    Written,
 }
 
 /// The routes in step with the store, or on their own while it is away.
@@ -28,12 +30,22 @@ pub(crate) struct Follower {
     pub(crate) routes: Routes,
     pub(crate) revision: i64,
     pub(crate) source: Source,
+    /// Entries of the routes file that are of no use.
+    pub(crate) refused: usize,
+    written: BTreeMap<AppName, Document>,
     away: Option<(Instant, String)>,
 }
 
 impl Follower {
     pub(crate) fn new() -> Self {
-        Self { routes: Routes::new(), revision: 0, source: Source::Nothing, away: None }
+        Self {
+            routes: Routes::new(),
+            revision: 0,
+            source: Source::Nothing,
+            refused: 0,
+            written: BTreeMap::new(),
+            away: None,
+        }
     }
 
     /// Starts from an earlier run's table.
@@ -80,6 +92,32 @@ impl Follower {
                 BTreeSet::new()
             }
         }
+    }
+
+    /// Takes a routes file. Entries that are of no use are told and left out; as long as there are some, nothing that
+    /// was there before is taken away, since it may be what they were meant for.
+    pub(crate) fn take_file(&mut self, file: RoutesFile, now: u64) -> BTreeSet<AppName> {
+        let RoutesFile { mut documents, refused } = file;
+        for entry in &refused {
+            tracing::warn!(
+                MESSAGE_ID = message::VALUE_SKIPPED,
+                HOST = entry.host,
+                error = %entry.error,
+                "entry {} of the routes file is unusable and is skipped: {}",
+                entry.number,
+                entry.error
+            );
+        }
+        if !refused.is_empty() {
+            for (app, document) in std::mem::take(&mut self.written) {
+                documents.entry(app).or_insert(document);
+            }
+        }
+        self.written.clone_from(&documents);
+        self.refused = refused.len();
+        self.revision += 1;
+        self.source = Source::Written;
+        self.routes.replace_documents(documents, now)
     }
 
     fn change(&mut self, change: &Change, now: u64) -> Effect {
@@ -130,13 +168,15 @@ impl Follower {
         for app in apps {
             let count = |tier| self.routes.target_count_of(app, tier);
             let (balancers, instances) = (count(Tier::LoadBalancer), count(Tier::Instance));
+            let written = count(Tier::Static);
+            let others = if written > 0 { format!(" and {written} written targets") } else { String::new() };
             tracing::info!(
                 MESSAGE_ID = message::ROUTES_CHANGED,
                 ROUTE = app.as_str(),
                 LOAD_BALANCERS = balancers,
                 INSTANCES = instances,
                 REVISION = self.revision,
-                "{app} has {balancers} load balancers and {instances} instances"
+                "{app} has {balancers} load balancers and {instances} instances{others}"
             );
         }
     }
@@ -168,8 +208,6 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use convoy_store::{Entry, Revision, Snapshot};
 
     use super::*;
@@ -210,6 +248,21 @@ mod tests {
         assert_eq!((follower.routes.target_count(), follower.revision), (1, 12));
         assert!(follower.take(&FeedEvent::Current { revision: Revision::new(20) }, 0).is_empty());
         assert_eq!(follower.revision, 20);
+    }
+
+    #[test]
+    fn an_entry_that_is_of_no_use_takes_nothing_away() {
+        let file = |text: &str| RoutesFile::parse(text.as_bytes()).unwrap();
+        let mut follower = Follower::new();
+        let entry = |host: &str, target: &str| format!(r#"{{"host":"{host}","targets":["{target}"]}}"#);
+        let (a, b) = (entry("a.example", "10.0.0.1:80"), entry("b.example", "10.0.0.2:80"));
+        let changed = follower.take_file(file(&format!(r#"{{"routes":[{a},{b}]}}"#)), 0);
+        assert_eq!(names(&changed), ["a.example", "b.example"]);
+        let broken = entry("b.example", "nonsense");
+        assert!(follower.take_file(file(&format!(r#"{{"routes":[{a},{broken}]}}"#)), 0).is_empty());
+        assert_eq!((follower.refused, follower.routes.target_count()), (1, 2));
+        assert_eq!(names(&follower.take_file(file(&format!(r#"{{"routes":[{a}]}}"#)), 0)), ["b.example"]);
+        assert_eq!((follower.refused, follower.routes.target_count()), (0, 1));
     }
 
     #[test]

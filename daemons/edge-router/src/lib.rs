@@ -5,12 +5,14 @@
 //! the store, the access log, metrics, and the life of a service.
 
 mod access_log;
+mod changes;
 pub mod check;
 pub mod cli;
 mod files;
 mod follower;
 mod metrics;
 mod report;
+pub mod routes_file;
 pub mod run;
 mod saved;
 pub mod settings;

@@ -11,6 +11,10 @@ use convoy_edge_router::sockets::{Named, SocketError};
 use convoy_edge_router::{check, run, sockets};
 use convoy_service::{exit, logging};
 
+/// Every request takes and returns small pieces of memory; this allocator is a good deal faster at it than glibc's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // What systemd hands over is taken while there is one thread and the environment is as it was.
     let inherited = sockets::inherited();

@@ -16,7 +16,14 @@ pub(crate) fn status(follower: &Follower, connections: usize, now: u64) -> Strin
     // Writing into a string does not fail.
     let _ = match follower.source {
         Source::File(saved_at) => write!(text, "; table from disk, {} s old", now.saturating_sub(saved_at)),
-        Source::Nothing | Source::Store => Ok(()),
+        Source::Written if follower.refused > 0 => {
+            write!(
+                text,
+                "; {} of the routes file skipped",
+                count(follower.refused, "entry").replace("entrys", "entries")
+            )
+        }
+        Source::Nothing | Source::Store | Source::Written => Ok(()),
     };
     if let Some((time, error)) = follower.away() {
         let _ = write!(text, "; store away for {} s: {error}", time.as_secs());

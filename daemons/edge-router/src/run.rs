@@ -1,30 +1,31 @@
 //! The daemon's loop.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use convoy_config::{SearchPath, etcd_inputs};
-use convoy_keys::{AppName, services_prefix};
-use convoy_proxy::Proxy;
-use convoy_routing::Table;
+use convoy_config::ConfigError;
+use convoy_keys::AppName;
+use convoy_proxy::{Listener, Proxy};
+use convoy_routing::{Conflict, Table};
 use convoy_service::{Notifier, Shutdown, Watchdog};
-use convoy_store::{CautiousFeed, FeedEvent, OUTAGE_GRACE, Store, StoreSettings};
+use convoy_store::FeedEvent;
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::access_log::Logs;
+use crate::changes::{Change, Changes};
 use crate::files;
 use crate::follower::{Follower, Source};
 use crate::metrics::{self, Gauges};
 use crate::report;
 use crate::saved::Saved;
 use crate::settings::Settings;
+use crate::sockets::{Kind, Named};
 
 /// How long the store may take at the start before an earlier run's table is used.
 const FIRST_LISTING: Duration = Duration::from_secs(2);
@@ -46,23 +47,32 @@ const EVENTS_AT_ONCE: usize = 1000;
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
 /// Runs until a signal to stop.
-pub async fn run(mut settings: Settings, listeners: Vec<TcpListener>) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<()> {
     bound_connections(&mut settings);
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
-    let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
-    let mut feed = store.follow(&[services_prefix()]).cautious(OUTAGE_GRACE);
     let mut follower = Follower::new();
-    notifier.status("waiting for the store");
-    if settings.domains.is_empty() {
+    let mut changes = match &settings.routes {
+        Some(path) => {
+            let (changes, file) = Changes::of_file(path)?;
+            follower.take_file(file, unix_time());
+            changes
+        }
+        None => Changes::of_store()?,
+    };
+    if settings.routes.is_none() && settings.domains.is_empty() {
         tracing::warn!(
             "no domains are set, so apps are found by their bare names only; set [edge-router] domains"
         );
     }
+    if let Changes::Store(_) = &changes {
+        notifier.status("waiting for the store");
+    }
     tokio::select! {
         () = shutdown.wait() => return Ok(()),
-        () = first_table(&mut follower, &mut feed, &settings, &notifier) => {}
+        () = first_table(&mut follower, &mut changes, &settings, &notifier) => {}
     }
+    let listeners = listeners(&settings, sockets)?;
 
     let gauges = Arc::new(Gauges::default());
     let (logs, log_writer) = Logs::start(settings.access_log, Arc::clone(&gauges.log_dropped))
@@ -84,10 +94,11 @@ pub async fn run(mut settings: Settings, listeners: Vec<TcpListener>) -> anyhow:
         dropped: (0, Instant::now()),
         untold: false,
         told: None,
+        conflicts: BTreeSet::new(),
     };
     router.begin();
-    router.work(&mut feed, &mut shutdown).await;
-    drop(feed);
+    router.work(&mut changes, &mut shutdown).await;
+    drop(changes);
     router.end().await;
     if let Some(writer) = log_writer
         && writer.join().is_err()
@@ -95,6 +106,24 @@ pub async fn run(mut settings: Settings, listeners: Vec<TcpListener>) -> anyhow:
         tracing::error!("the thread of the access log ended by a panic");
     }
     Ok(())
+}
+
+/// The sockets with what is spoken on them.
+fn listeners(settings: &Settings, sockets: Vec<Named>) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::with_capacity(sockets.len());
+    for Named { name, socket } in sockets {
+        let proxy_protocol = settings.proxy_protocol.contains(&name);
+        let tls = match Kind::of(&name) {
+            Some(Kind::Https) => {
+                let problem =
+                    format!("the socket {name} is for TLS, which this version has no certificates for");
+                return Err(ConfigError::value("sockets", problem).into());
+            }
+            Some(Kind::Http) | None => None,
+        };
+        listeners.push(Listener { socket, tls, proxy_protocol });
+    }
+    Ok(listeners)
 }
 
 /// More connections than there is room for would end in failures that a limit answers with 503.
@@ -113,7 +142,7 @@ fn bound_connections(settings: &mut Settings) {
 /// Waits for the store, and takes the table of an earlier run when it doesn't answer.
 async fn first_table(
     follower: &mut Follower,
-    feed: &mut CautiousFeed,
+    changes: &mut Changes,
     settings: &Settings,
     notifier: &Notifier,
 ) {
@@ -128,13 +157,14 @@ async fn first_table(
     while follower.source == Source::Nothing {
         let left = deadline.saturating_duration_since(Instant::now());
         let event = match &saved {
-            Some(_) => timeout(left, feed.next()).await.ok(),
-            None => Some(feed.next().await),
+            Some(_) => timeout(left, changes.next()).await.ok(),
+            None => Some(changes.next().await),
         };
-        let is_away = match &event {
-            Some(event) => {
-                follower.take(event, unix_time());
-                matches!(event, FeedEvent::Stale { .. })
+        let is_away = match event {
+            Some(change) => {
+                let is_away = matches!(change, Change::Store(FeedEvent::Stale { .. }));
+                take(follower, change, unix_time());
+                is_away
             }
             None => true,
         };
@@ -153,6 +183,17 @@ async fn first_table(
     }
 }
 
+fn take(follower: &mut Follower, change: Change, now: u64) -> BTreeSet<AppName> {
+    match change {
+        Change::Store(event) => follower.take(&event, now),
+        Change::File(Ok(file)) => follower.take_file(file, now),
+        Change::File(Err(error)) => {
+            tracing::warn!(error, "the routes file is of no use; requests are routed as before");
+            BTreeSet::new()
+        }
+    }
+}
+
 struct Router {
     follower: Follower,
     proxy: Proxy,
@@ -167,10 +208,13 @@ struct Router {
     /// Something changed since the status was told.
     untold: bool,
     told: Option<(Instant, String)>,
+    /// Those that were told.
+    conflicts: BTreeSet<Conflict>,
 }
 
 impl Router {
     fn begin(&mut self) {
+        self.tell_conflicts();
         tracing::info!(
             SERVICES = self.follower.routes.service_count(),
             TARGETS = self.follower.routes.target_count(),
@@ -183,7 +227,7 @@ impl Router {
         self.look();
     }
 
-    async fn work(&mut self, feed: &mut CautiousFeed, shutdown: &mut Shutdown) {
+    async fn work(&mut self, changes: &mut Changes, shutdown: &mut Shutdown) {
         let mut watchdog = Watchdog::start(&self.notifier);
         let mut tick = interval(watchdog.interval().map_or(TICK, |limit| limit.min(TICK)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -194,21 +238,21 @@ impl Router {
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return,
-                event = feed.next() => self.follow(&event, feed),
+                change = changes.next() => self.follow(change, changes),
                 _ = tick.tick() => self.look(),
             }
         }
     }
 
-    /// Takes the event and all others that are there, then publishes one table for them.
-    fn follow(&mut self, event: &FeedEvent, feed: &mut CautiousFeed) {
+    /// Takes the change and all others that are there, then publishes one table for them.
+    fn follow(&mut self, change: Change, changes: &mut Changes) {
         let now = unix_time();
-        let mut changed = self.follower.take(event, now);
+        let mut apps = take(&mut self.follower, change, now);
         for _ in 0..EVENTS_AT_ONCE {
-            let Some(event) = feed.next().now_or_never() else { break };
-            changed.extend(self.follower.take(&event, now));
+            let Some(change) = changes.next().now_or_never() else { break };
+            apps.extend(take(&mut self.follower, change, now));
         }
-        self.publish(&changed);
+        self.publish(&apps);
         self.tell_status(true);
     }
 
@@ -218,7 +262,17 @@ impl Router {
             self.proxy.publish(table);
             self.unsaved = true;
             self.follower.tell(changed);
+            self.tell_conflicts();
         }
+    }
+
+    /// Two apps that want the same requests: one of them will wonder.
+    fn tell_conflicts(&mut self) {
+        let conflicts: BTreeSet<_> = self.proxy.table().conflicts().collect();
+        for conflict in conflicts.difference(&self.conflicts) {
+            tracing::warn!(ROUTE = conflict.loser.as_str(), HOST = %conflict.host, "{conflict}");
+        }
+        self.conflicts = conflicts;
     }
 
     fn look(&mut self) {

@@ -1,7 +1,6 @@
 //! Options, environment and files turned into types.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use convoy_routing::Domain;
 use serde::Deserialize;
 
 use crate::cli::Options;
+use crate::sockets::{Address, Kind};
 
 /// Domains, separated by commas; wins over the files.
 const DOMAINS: &str = "EDGE_ROUTER_DOMAINS";
@@ -21,6 +21,8 @@ const DOMAINS: &str = "EDGE_ROUTER_DOMAINS";
 const THREADS_MAX: usize = 1024;
 /// More connections than this is one, too: each needs two file descriptors.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// More requests than this on one connection are an attack.
+const STREAMS_MAX: usize = 10_000;
 
 /// The table `[edge-router]` as written.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
@@ -30,6 +32,9 @@ struct Fragment {
     threads: Option<usize>,
     max_connections: Option<usize>,
     trusted_proxies: Option<Vec<String>>,
+    proxy_protocol: Option<Vec<String>>,
+    max_streams: Option<u32>,
+    body_max: Option<u64>,
     access_log: Option<String>,
     header_timeout: Option<Span>,
     keep_alive_timeout: Option<Span>,
@@ -47,6 +52,9 @@ merge_options!(Fragment {
     threads,
     max_connections,
     trusted_proxies,
+    proxy_protocol,
+    max_streams,
+    body_max,
     access_log,
     header_timeout,
     keep_alive_timeout,
@@ -89,7 +97,11 @@ pub struct Settings {
     /// Apps are served below these.
     pub domains: Arc<[Domain]>,
     /// Sockets to be opened by ourselves.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<(String, Address)>,
+    /// Takes the store's place.
+    pub routes: Option<PathBuf>,
+    /// Names of the sockets on which trusted proxies begin with the PROXY protocol.
+    pub proxy_protocol: Vec<String>,
     /// Where entries about requests go.
     pub access_log: AccessLog,
     /// Where the table is kept.
@@ -128,6 +140,8 @@ impl Settings {
                 None if variable("JOURNAL_STREAM").is_some() => AccessLog::Journal,
                 None => AccessLog::Stderr,
             },
+            routes: options.routes.clone(),
+            proxy_protocol: fragment.proxy_protocol.clone().unwrap_or_default(),
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
             runtime_dir: variable("RUNTIME_DIRECTORY").map(PathBuf::from),
             max_connections_given: fragment.max_connections.is_some(),
@@ -152,12 +166,14 @@ fn domains(
     list.iter().map(|text| parse(origin, text)).collect()
 }
 
-fn listen(text: &str) -> Result<SocketAddr, ConfigError> {
+fn listen(text: &str) -> Result<(String, Address), ConfigError> {
     match text.split_once('=') {
-        Some(("http", address)) => parse("--listen http", address),
+        Some((name, address)) if Kind::of(name).is_some() => {
+            Ok((name.to_owned(), parse("--listen", address)?))
+        }
         _ => Err(ConfigError::value(
             "--listen",
-            format!("{text:?} names no socket; write it as http=127.0.0.1:8080"),
+            format!("{text:?} names no socket; write it as http=127.0.0.1:8080 or https=127.0.0.1:8443"),
         )),
     }
 }
@@ -182,6 +198,12 @@ fn proxy(threads: Option<usize>, fragment: Fragment) -> Result<convoy_proxy::Set
     if let Some(number) = fragment.max_connections {
         proxy.max_connections = within("[edge-router] max_connections", number, CONNECTIONS_MAX)?;
     }
+    if let Some(number) = fragment.max_streams {
+        let number =
+            within("[edge-router] max_streams", usize::try_from(number).unwrap_or(usize::MAX), STREAMS_MAX)?;
+        proxy.max_streams = u32::try_from(number).unwrap_or(u32::MAX);
+    }
+    proxy.body_max = fragment.body_max;
     let trusted = fragment.trusted_proxies.unwrap_or_default();
     proxy.trusted = trusted
         .iter()
@@ -295,7 +317,7 @@ mod tests {
             let error = resolve(&Options::default(), &[], file).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-        for listen in ["8080", "https=127.0.0.1:1", "http=8080", "http="] {
+        for listen in ["8080", "ftp=127.0.0.1:1", "http=8080", "http=", "http=unix:edge.sock"] {
             let options = Options { listen: vec![listen.into()], ..Options::default() };
             assert!(resolve(&options, &[], "").unwrap_err().to_string().contains("--listen"), "{listen}");
         }

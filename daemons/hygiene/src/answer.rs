@@ -54,7 +54,12 @@ mod tests {
             (200, vec![("transfer-encoding", "Chunked")], false, Ok(())),
             (200, vec![("transfer-encoding", "gzip, chunked")], false, Err(Refusal::Coding)),
             (200, vec![("transfer-encoding", "gzip")], false, Err(Refusal::Coding)),
-            (200, vec![("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], false, Err(Refusal::Coding)),
+            (
+                200,
+                vec![("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                false,
+                Err(Refusal::Coding),
+            ),
             (101, vec![("upgrade", "websocket")], true, Ok(())),
             (101, vec![("upgrade", "websocket")], false, Err(Refusal::Switch)),
             (101, vec![("upgrade", "h2c")], true, Err(Refusal::Switch)),

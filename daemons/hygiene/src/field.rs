@@ -79,7 +79,13 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
             || is_protected(name)
             || matches!(
                 name,
-                "authorization" | "cookie" | "set-cookie" | "content-type" | "content-encoding" | "content-range" | "trailer"
+                "authorization"
+                    | "cookie"
+                    | "set-cookie"
+                    | "content-type"
+                    | "content-encoding"
+                    | "content-range"
+                    | "trailer"
             )
     };
     let gone: Vec<_> = trailers.keys().filter(|name| forbidden(name.as_str())).cloned().collect();
@@ -108,7 +114,15 @@ mod tests {
     #[test]
     fn trailers_change_nothing_after_the_fact() {
         let mut trailers = HeaderMap::new();
-        for name in ["grpc-status", "x-checksum", "x-forwarded-for", "transfer-encoding", "host", "cookie", "x_real_ip"] {
+        for name in [
+            "grpc-status",
+            "x-checksum",
+            "x-forwarded-for",
+            "transfer-encoding",
+            "host",
+            "cookie",
+            "x_real_ip",
+        ] {
             trailers.insert(name, HeaderValue::from_static("0"));
         }
         clean_trailers(&mut trailers);

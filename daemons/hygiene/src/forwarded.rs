@@ -32,7 +32,8 @@ pub(crate) struct Claims {
 /// Puts in what we know. What a trusted proxy said stays, with that proxy added to the list of addresses; `X-Real-IP` and
 /// `Forwarded` are not ours to introduce, but a program that looks at them must not see a client's invention.
 pub(crate) fn forward(headers: &mut HeaderMap, origin: &Origin, claims: Claims) {
-    let list = if origin.trusted { appended(headers, &X_FORWARDED_FOR, origin.address.as_bytes()) } else { None };
+    let list =
+        if origin.trusted { appended(headers, &X_FORWARDED_FOR, origin.address.as_bytes()) } else { None };
     headers.insert(X_FORWARDED_FOR, list.unwrap_or_else(|| origin.address.clone()));
     for (name, value) in [(X_FORWARDED_PROTO, &origin.scheme), (X_FORWARDED_PORT, &origin.port)] {
         if !(origin.trusted && headers.contains_key(&name)) {
@@ -80,7 +81,7 @@ fn element(headers: &HeaderMap, origin: &Origin) -> Vec<u8> {
 }
 
 /// The list that trusted proxies made, with our knowledge of the last of them added.
-fn appended(headers: &HeaderMap, name: &HeaderName, last: &[u8]) -> Option<HeaderValue> {
+fn appended(headers: &HeaderMap, name: &HeaderName, ours: &[u8]) -> Option<HeaderValue> {
     let mut list = Vec::new();
     for value in headers.get_all(name) {
         list.extend_from_slice(value.as_bytes());
@@ -89,6 +90,6 @@ fn appended(headers: &HeaderMap, name: &HeaderName, last: &[u8]) -> Option<Heade
     if list.is_empty() {
         return None;
     }
-    list.extend_from_slice(last);
+    list.extend_from_slice(ours);
     HeaderValue::from_bytes(&list).ok()
 }

@@ -12,10 +12,10 @@
 mod answer;
 mod field;
 mod forwarded;
-pub mod proxy_protocol;
-mod request;
-mod refusal;
 mod prepare;
+pub mod proxy_protocol;
+mod refusal;
+mod request;
 
 pub use answer::check_answer;
 pub use field::{clean_trailers, has_token};

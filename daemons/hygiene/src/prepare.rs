@@ -14,12 +14,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE_TOKEN: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// Makes the fields of a request fit for the next hop. `websocket` is whether the upgrade goes on.
-pub fn prepare_request(
-    headers: &mut HeaderMap,
-    origin: &Origin,
-    request_id: &HeaderValue,
-    websocket: bool,
-) {
+pub fn prepare_request(headers: &mut HeaderMap, origin: &Origin, request_id: &HeaderValue, websocket: bool) {
     let mut drop: Vec<HeaderName> = Vec::new();
     let mut trailers = false;
     let mut framing = false;
@@ -126,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::field::is_protected;
-    
+
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {

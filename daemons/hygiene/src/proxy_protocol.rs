@@ -58,14 +58,16 @@ fn line(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyError> {
     let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
         return if bytes.len() < LINE_MAX { Ok(None) } else { Err(ProxyError::Malformed) };
     };
-    let text = bytes.get(..end).and_then(|line| std::str::from_utf8(line).ok()).ok_or(ProxyError::Malformed)?;
+    let text =
+        bytes.get(..end).and_then(|line| std::str::from_utf8(line).ok()).ok_or(ProxyError::Malformed)?;
     let length = end + 2;
     let mut words = text.split(' ').skip(1);
     let family = words.next().ok_or(ProxyError::Malformed)?;
     if family == "UNKNOWN" {
         return Ok(Some(ProxyHeader { length, source: None, destination: None }));
     }
-    let [source, destination, source_port, destination_port] = [words.next(), words.next(), words.next(), words.next()];
+    let [source, destination, source_port, destination_port] =
+        [words.next(), words.next(), words.next(), words.next()];
     if words.next().is_some() {
         return Err(ProxyError::Malformed);
     }
@@ -81,7 +83,8 @@ fn line(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyError> {
 }
 
 fn binary(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyError> {
-    let [version_command, family, high, low] = bytes.get(12..FIXED).and_then(|part| part.try_into().ok()).ok_or(ProxyError::Malformed)?;
+    let [version_command, family, high, low] =
+        bytes.get(12..FIXED).and_then(|part| part.try_into().ok()).ok_or(ProxyError::Malformed)?;
     let extra = usize::from(u16::from_be_bytes([high, low]));
     if version_command >> 4 != 2 || extra > EXTRA_MAX {
         return Err(ProxyError::Malformed);
@@ -90,36 +93,42 @@ fn binary(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyError> {
     let length = FIXED + extra;
     let nobody = ProxyHeader { length, source: None, destination: None };
     match (version_command & 0xf, family) {
-        // LOCAL: the sender speaks for itself.
-        (0, _) => Ok(Some(nobody)),
+        // LOCAL: the sender speaks for itself. Unix sockets, datagrams, unspecified: somebody without an address that we
+        // could use.
+        (0, _) | (1, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => Ok(Some(nobody)),
         (1, 0x11) => {
-            let [a, b, c, d, e, f, g, h, p, q, r, s] = first(rest)?;
-            let (source, destination) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-            Ok(Some(with_addresses(length, source.into(), [p, q], destination.into(), [r, s])))
+            let source = Ipv4Addr::from(first::<4>(rest, 0)?);
+            let destination = Ipv4Addr::from(first::<4>(rest, 4)?);
+            with_addresses(length, source.into(), destination.into(), rest, 8)
         }
         (1, 0x21) => {
-            let source: [u8; 16] = first(rest)?;
-            let destination: [u8; 16] = first(rest.get(16..).unwrap_or_default())?;
-            let [p, q, r, s] = first(rest.get(32..).unwrap_or_default())?;
-            let (source, destination) = (Ipv6Addr::from(source), Ipv6Addr::from(destination));
-            Ok(Some(with_addresses(length, source.into(), [p, q], destination.into(), [r, s])))
+            let source = Ipv6Addr::from(first::<16>(rest, 0)?);
+            let destination = Ipv6Addr::from(first::<16>(rest, 16)?);
+            with_addresses(length, source.into(), destination.into(), rest, 32)
         }
-        // Unix sockets, datagrams, unspecified: somebody without an address that we could use.
-        (1, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => Ok(Some(nobody)),
         _ => Err(ProxyError::Malformed),
     }
 }
 
-fn first<const N: usize>(bytes: &[u8]) -> Result<[u8; N], ProxyError> {
-    bytes.get(..N).and_then(|part| part.try_into().ok()).ok_or(ProxyError::Malformed)
+/// So many bytes from there.
+fn first<const N: usize>(bytes: &[u8], start: usize) -> Result<[u8; N], ProxyError> {
+    bytes.get(start..start + N).and_then(|part| part.try_into().ok()).ok_or(ProxyError::Malformed)
 }
 
-fn with_addresses(length: usize, source: IpAddr, source_port: [u8; 2], destination: IpAddr, port: [u8; 2]) -> ProxyHeader {
-    ProxyHeader {
+fn with_addresses(
+    length: usize,
+    source: IpAddr,
+    destination: IpAddr,
+    rest: &[u8],
+    ports: usize,
+) -> Result<Option<ProxyHeader>, ProxyError> {
+    let source_port = u16::from_be_bytes(first(rest, ports)?);
+    let destination_port = u16::from_be_bytes(first(rest, ports + 2)?);
+    Ok(Some(ProxyHeader {
         length,
-        source: Some(SocketAddr::new(source, u16::from_be_bytes(source_port))),
-        destination: Some(SocketAddr::new(destination, u16::from_be_bytes(port))),
-    }
+        source: Some(SocketAddr::new(source, source_port)),
+        destination: Some(SocketAddr::new(destination, destination_port)),
+    }))
 }
 
 #[cfg(test)]
@@ -158,7 +167,11 @@ mod tests {
         assert_eq!((header.destination, header.length), (Some("10.0.0.1:80".parse().unwrap()), 28));
         let mut longer = addresses.to_vec();
         longer.extend([4, 0, 1, 0]);
-        assert_eq!(parse(&v2(0x21, 0x11, &longer)).unwrap().unwrap().length, 32, "what follows is passed over");
+        assert_eq!(
+            parse(&v2(0x21, 0x11, &longer)).unwrap().unwrap().length,
+            32,
+            "what follows is passed over"
+        );
         assert_eq!(parse(&v2(0x20, 0x00, &[])).unwrap().unwrap().source, None);
         let mut six = vec![0; 36];
         six[15] = 1;
@@ -167,7 +180,15 @@ mod tests {
 
     #[test]
     fn what_is_incomplete_is_awaited_and_what_is_wrong_refused() {
-        for text in [&b""[..], b"P", b"PROXY ", b"PROXY TCP4 192.0.2.1 10.", b"\r\n\r\n\0", SIGNATURE, &v2(0x21, 0x11, &[0; 12])[..20]] {
+        for text in [
+            &b""[..],
+            b"P",
+            b"PROXY ",
+            b"PROXY TCP4 192.0.2.1 10.",
+            b"\r\n\r\n\0",
+            SIGNATURE,
+            &v2(0x21, 0x11, &[0; 12])[..20],
+        ] {
             assert_eq!(parse(text), Ok(None), "{text:?}");
         }
         let long = [b"PROXY TCP4 ".as_slice(), &[b'1'; 200]].concat();

@@ -200,12 +200,22 @@ mod tests {
             ("GET", "ftp://a.example/", vec![host], Refusal::Target),
             ("GET", "http://user@a.example/", vec![host], Refusal::Host),
             ("GET", "http://a.example/", vec![("host", "a b")], Refusal::Host),
-            ("POST", "/", vec![host, ("content-length", "3"), ("transfer-encoding", "chunked")], Refusal::Framing),
+            (
+                "POST",
+                "/",
+                vec![host, ("content-length", "3"), ("transfer-encoding", "chunked")],
+                Refusal::Framing,
+            ),
             ("POST", "/", vec![host, ("content-length", "3"), ("content-length", "3")], Refusal::Framing),
             ("POST", "/", vec![host, ("content-length", "3, 3")], Refusal::Framing),
             ("POST", "/", vec![host, ("content-length", "+3")], Refusal::Framing),
             ("POST", "/", vec![host, ("transfer-encoding", "gzip, chunked")], Refusal::Coding),
-            ("POST", "/", vec![host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Refusal::Coding),
+            (
+                "POST",
+                "/",
+                vec![host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                Refusal::Coding,
+            ),
             ("POST", "/", vec![host, ("expect", "200-ok")], Refusal::Expectation),
         ] {
             let mut parts = parts(method, target, &fields);
@@ -225,7 +235,8 @@ mod tests {
         ] {
             let mut parts = parts("GET", target, &fields);
             parts.version = Version::HTTP_2;
-            let checked = check_request(&mut parts).map(|()| parts.headers[HOST].to_str().unwrap().to_owned());
+            let checked =
+                check_request(&mut parts).map(|()| parts.headers[HOST].to_str().unwrap().to_owned());
             assert_eq!(checked.as_deref(), outcome.as_ref().copied(), "{target} {fields:?}");
         }
     }

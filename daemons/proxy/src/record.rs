@@ -18,9 +18,13 @@ pub struct Record<'a> {
     pub path: &'a str,
     /// The status sent; 499 when the client went away before there was one.
     pub status: u16,
+    /// `HTTP/1.1` and so on.
+    pub version: &'static str,
+    /// Whether the client came over TLS.
+    pub tls: bool,
     /// The app, `-` when no route was found.
     pub route: &'a str,
-    /// `lb` or `direct`, `-` when no target was chosen.
+    /// `lb`, `direct` or `static`, `-` when no target was chosen.
     pub via: &'static str,
     /// The address of the last target tried, `-` when there was none.
     pub upstream: &'a str,
@@ -34,6 +38,8 @@ pub struct Record<'a> {
     pub retries: u32,
     /// Why no target answered in full, empty when one did.
     pub reason: &'static str,
+    /// The `traceparent` field, empty when there is none.
+    pub trace: &'a str,
 }
 
 /// Takes records on one worker's thread. It must never block and never wait.

@@ -39,11 +39,7 @@ impl View {
 
     /// 0 for the best.
     fn level(&self) -> u8 {
-        if self.out {
-            2
-        } else {
-            u8::from(self.draining || self.weight == 0)
-        }
+        if self.out { 2 } else { u8::from(self.draining || self.weight == 0) }
     }
 }
 
@@ -89,9 +85,14 @@ impl Class {
     pub fn least(&self, turn: usize, random: usize, view: impl Fn(usize) -> View) -> Option<usize> {
         let usable = |index: usize| self.usable(view(index)).map(|view| (index, view));
         if self.range.len() <= COMPARE_ALL {
-            let fastest = self.range.clone().filter_map(usable).map(|(_, view)| view.latency).min().unwrap_or(0);
+            let fastest =
+                self.range.clone().filter_map(usable).map(|(_, view)| view.latency).min().unwrap_or(0);
             // `min_by_key` keeps the first of equals, and the first is the one whose turn it is.
-            return self.from(turn).filter_map(usable).min_by_key(|(_, view)| cost(view, fastest)).map(|(index, _)| index);
+            return self
+                .from(turn)
+                .filter_map(usable)
+                .min_by_key(|(_, view)| cost(view, fastest))
+                .map(|(index, _)| index);
         }
         let first = self.from(turn).find_map(usable)?;
         let second = self.from(random).filter(|&index| index != first.0).find_map(usable).unwrap_or(first);
@@ -129,7 +130,12 @@ impl Class {
 
     /// The same one for the same key as long as it is there; when one comes or goes, only its own share of the keys
     /// moves (rendezvous hashing, weighted). `id` is a target's own number.
-    pub fn by_hash(&self, key: u64, view: impl Fn(usize) -> View, id: impl Fn(usize) -> u64) -> Option<usize> {
+    pub fn by_hash(
+        &self,
+        key: u64,
+        view: impl Fn(usize) -> View,
+        id: impl Fn(usize) -> u64,
+    ) -> Option<usize> {
         let score = |index: usize, view: View| {
             // 53 bits fit a float exactly; the half keeps it off zero.
             #[allow(clippy::cast_precision_loss)]
@@ -174,9 +180,9 @@ pub fn ramp(weight: u32, age: u64, slow_start: u64) -> u32 {
 
 /// A hash that is the same everywhere (FNV-1a, then mixed): all routers choose alike.
 pub fn hash(bytes: &[u8]) -> u64 {
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    }))
+    mix(bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
 }
 
 /// The finish of SplitMix64.
@@ -280,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_new_target_gets_its_share_little_by_little() {
-        for (age, expected) in [(0, 10), (1_000, 10), (5_000, 50), (9_999, 99), (10_000, 100), (99_999, 100)] {
+        for (age, expected) in [(0, 10), (1_000, 10), (5_000, 50), (9_999, 99), (10_000, 100), (99_999, 100)]
+        {
             assert_eq!(ramp(100, age, 10_000), expected, "{age}");
         }
         assert_eq!((ramp(1, 0, 10_000), ramp(0, 0, 10_000), ramp(100, 0, 0)), (1, 0, 100));
@@ -349,7 +356,9 @@ mod tests {
     fn keys_are_spread_by_weight() {
         let view = |index: usize| View { weight: if index == 0 { 300 } else { 100 }, ..IDLE };
         let class = Class::best(&[2], view).unwrap();
-        let heavy = (0..4000u64).filter(|key| class.by_hash(hash(&key.to_le_bytes()), view, |i| i as u64) == Some(0)).count();
+        let heavy = (0..4000u64)
+            .filter(|key| class.by_hash(hash(&key.to_le_bytes()), view, |i| i as u64) == Some(0))
+            .count();
         assert!((2850..3150).contains(&heavy), "{heavy} of 4000");
     }
 }

@@ -154,7 +154,9 @@ fn rule(written: &Written, named: bool, above: Option<&Rule>) -> Result<Rule, Do
     };
     let path = match &written.path {
         Some(path) => PathPattern::parse(path, written.exact)?,
-        None if written.exact => return Err(wrong("exact", "it says that path is meant as it is; write a path")),
+        None if written.exact => {
+            return Err(wrong("exact", "it says that path is meant as it is; write a path"));
+        }
         None => PathPattern::all(),
     };
     if above.is_none() && own_names && !path.is_all() {
@@ -261,8 +263,9 @@ fn fields(word: &'static str, written: &WrittenFields) -> Result<FieldRules, Doc
         pairs
             .iter()
             .map(|(name, value)| {
-                let value = HeaderValue::from_str(value)
-                    .map_err(|_| wrong(word, format!("the value of {name} has a character that no field may have")))?;
+                let value = HeaderValue::from_str(value).map_err(|_| {
+                    wrong(word, format!("the value of {name} has a character that no field may have"))
+                })?;
                 Ok((field_name(word, name)?, value))
             })
             .collect::<Result<Vec<_>, DocumentError>>()
@@ -280,7 +283,10 @@ fn field_name(word: &'static str, text: &str) -> Result<HeaderName, DocumentErro
         .map_err(|_| wrong(word, format!("{text:?} is no name of a field")))?;
     let framing = [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
     if framing.contains(&name) {
-        return Err(wrong(word, format!("{name} is the router's own business (for Host there is host_header)")));
+        return Err(wrong(
+            word,
+            format!("{name} is the router's own business (for Host there is host_header)"),
+        ));
     }
     Ok(name)
 }
@@ -316,7 +322,8 @@ fn targets(written: &[WrittenTarget]) -> Result<Vec<StaticTarget>, DocumentError
             Some(port) => Endpoint::parse(&format!("127.0.0.1:{port}")),
             None => Endpoint::parse(text),
         }?;
-        let name = InstanceName::parse(&endpoint.to_string()).map_err(|error| wrong("targets", error.to_string()))?;
+        let name = InstanceName::parse(&endpoint.to_string())
+            .map_err(|error| wrong("targets", error.to_string()))?;
         if !known.insert(name.clone()) {
             return Err(wrong("targets", format!("{endpoint} stands there twice; use a weight instead")));
         }
@@ -355,8 +362,12 @@ fn balance(text: &str) -> Result<Balance, DocumentError> {
         "hash:client" => HashSource::Client,
         "hash:path" => HashSource::Path,
         _ => match text.split_once(':').and_then(|(_, rest)| rest.split_once(':')) {
-            Some(("header", name)) if text.starts_with("hash:") => HashSource::Header(field_name("balance", name)?),
-            Some(("cookie", name)) if text.starts_with("hash:") => HashSource::Cookie(cookie_name("balance", name)?),
+            Some(("header", name)) if text.starts_with("hash:") => {
+                HashSource::Header(field_name("balance", name)?)
+            }
+            Some(("cookie", name)) if text.starts_with("hash:") => {
+                HashSource::Cookie(cookie_name("balance", name)?)
+            }
             _ => {
                 return Err(wrong(
                     "balance",
@@ -414,7 +425,9 @@ fn check(written: &WrittenCheck) -> Result<ActiveCheck, DocumentError> {
         Check::Tcp => None,
         Check::Http(http) => Some(http),
         Check::None | Check::TcpPort(_) | Check::Engine => {
-            return Err(DocumentError::Check(format!("{ask:?} can't be asked from here; write tcp, http or http:/path")));
+            return Err(DocumentError::Check(format!(
+                "{ask:?} can't be asked from here; write tcp, http or http:/path"
+            )));
         }
     };
     Ok(ActiveCheck { http, host, statuses, rules })
@@ -467,7 +480,10 @@ mod tests {
     #[test]
     fn an_empty_document_is_the_ordinary_case() {
         let document = parse("{}").unwrap();
-        assert_eq!(document, Document { policy: Policy::default(), targets: vec![], rules: vec![Rule::plain()] });
+        assert_eq!(
+            document,
+            Document { policy: Policy::default(), targets: vec![], rules: vec![Rule::plain()] }
+        );
     }
 
     #[test]
@@ -520,7 +536,10 @@ mod tests {
             (r#"{"redirect": "//evil"}"#, "redirect: write a path"),
             (r#"{"redirect": "/x"}"#, "redirect: it leads to where it came from"),
             (r#"{"redirect": {"to": "https://a", "status": 200}}"#, "status 200 makes no sense"),
-            (r#"{"request_headers": {"set": {"content-length": "1"}}}"#, "content-length is the router's own business"),
+            (
+                r#"{"request_headers": {"set": {"content-length": "1"}}}"#,
+                "content-length is the router's own business",
+            ),
             (r#"{"request_headers": {"set": {"a": "b\r\nc: d"}}}"#, "has a character that no field may have"),
             (r#"{"balance": "random"}"#, "balance: \"random\" is unknown"),
             (r#"{"check": "engine"}"#, "can't be asked from here"),

@@ -20,7 +20,9 @@ pub enum FileError {
     #[error("it has {0} bytes, {LONGEST} are allowed")]
     TooLong(usize),
     /// No JSON, or not of the form `{"routes": [...]}`.
-    #[error("{0}; it has to look like {{\"routes\": [{{\"host\": \"a.example\", \"targets\": [\"127.0.0.1:9000\"]}}]}}")]
+    #[error(
+        "{0}; it has to look like {{\"routes\": [{{\"host\": \"a.example\", \"targets\": [\"127.0.0.1:9000\"]}}]}}"
+    )]
     Json(#[from] serde_json::Error),
 }
 
@@ -82,7 +84,9 @@ impl RoutesFile {
             Some(app) if self.documents.contains_key(&app) => {
                 return Err(DocumentError::Value {
                     word: "app",
-                    problem: format!("{app} stands there twice; write further hosts and paths into its routes"),
+                    problem: format!(
+                        "{app} stands there twice; write further hosts and paths into its routes"
+                    ),
                 });
             }
             Some(app) => app,

@@ -37,24 +37,21 @@ struct Paths {
 }
 
 impl Paths {
+    /// The place of the service that has the path already, if there is one.
     fn place(&mut self, path: &PathPattern, entry: Entry) -> Result<(), usize> {
         if path.is_all() {
-            return match &self.all {
-                Some(found) => Err(found.service),
-                None => {
-                    self.all = Some(entry);
-                    Ok(())
-                }
-            };
+            if let Some(found) = &self.all {
+                return Err(found.service);
+            }
+            self.all = Some(entry);
+            return Ok(());
         }
         let map = if path.is_exact() { &mut self.exact } else { &mut self.prefixes };
-        match map.get(path.prefix()) {
-            Some(found) => Err(found.service),
-            None => {
-                map.insert(path.prefix().into(), entry);
-                Ok(())
-            }
+        if let Some(found) = map.get(path.prefix()) {
+            return Err(found.service);
         }
+        map.insert(path.prefix().into(), entry);
+        Ok(())
     }
 
     fn is_simple(&self) -> bool {
@@ -115,11 +112,11 @@ impl Index {
 
     /// The most specific host that has a rule for the path, and of its rules the one with the longest path.
     pub(crate) fn find(&self, host: &str, path: &str) -> Result<Option<Hit<'_>>, PathError> {
-        let mut normal = None;
+        let mut normal = Form::Unknown;
         if let Some(paths) = self.exact.get(host)
             && let Some(entry) = look(paths, path, &mut normal)?
         {
-            return Ok(Some(Hit { entry, path: normal.flatten() }));
+            return Ok(Some(Hit { entry, path: normal.changed() }));
         }
         if !self.one_label.is_empty() || !self.labels.is_empty() {
             let mut rest = host;
@@ -128,31 +125,45 @@ impl Index {
                 let one = if is_first { self.one_label.get(suffix) } else { None };
                 for paths in one.into_iter().chain(self.labels.get(suffix)) {
                     if let Some(entry) = look(paths, path, &mut normal)? {
-                        return Ok(Some(Hit { entry, path: normal.flatten() }));
+                        return Ok(Some(Hit { entry, path: normal.changed() }));
                     }
                 }
                 rest = suffix;
                 is_first = false;
             }
         }
-        Ok(look(&self.any, path, &mut normal)?.map(|entry| Hit { entry, path: normal.flatten() }))
+        Ok(look(&self.any, path, &mut normal)?.map(|entry| Hit { entry, path: normal.changed() }))
     }
 }
 
-/// `normal` is the path's normal form once somebody needed it; inside, none when it is the path itself.
-fn look<'a>(
-    paths: &'a Paths,
-    path: &str,
-    normal: &mut Option<Option<String>>,
-) -> Result<Option<&'a Entry>, PathError> {
+/// A path's normal form, made when the first rule compares it.
+enum Form {
+    Unknown,
+    Same,
+    Other(String),
+}
+
+impl Form {
+    fn changed(self) -> Option<String> {
+        match self {
+            Self::Other(path) => Some(path),
+            Self::Unknown | Self::Same => None,
+        }
+    }
+}
+
+fn look<'a>(paths: &'a Paths, path: &str, normal: &mut Form) -> Result<Option<&'a Entry>, PathError> {
     if paths.is_simple() {
         return Ok(paths.all.as_ref());
     }
-    if normal.is_none() {
+    if let Form::Unknown = normal {
         let form = normalise(path)?;
-        *normal = Some((*form != *path).then(|| form.into_owned()));
+        *normal = if *form == *path { Form::Same } else { Form::Other(form.into_owned()) };
     }
-    Ok(paths.find(normal.as_ref().and_then(Option::as_deref).unwrap_or(path)))
+    Ok(match normal {
+        Form::Other(path) => paths.find(path),
+        Form::Unknown | Form::Same => paths.find(path),
+    })
 }
 
 #[cfg(test)]
@@ -217,7 +228,10 @@ mod tests {
     fn who_comes_second_is_a_conflict_and_changes_nothing() {
         let index = index(&[("a.example", "/"), ("a.example", "/"), ("*", "/x"), ("*", "/x")]);
         assert_eq!(found(&index, "a.example", "/"), Some(0));
-        assert_eq!(index.clashes.iter().map(|clash| (clash.winner, clash.loser)).collect::<Vec<_>>(), [(0, 1), (2, 3)]);
+        assert_eq!(
+            index.clashes.iter().map(|clash| (clash.winner, clash.loser)).collect::<Vec<_>>(),
+            [(0, 1), (2, 3)]
+        );
     }
 
     #[test]

@@ -21,7 +21,9 @@ pub enum PatternError {
     )]
     Host(String),
     /// A path that no request can have.
-    #[error("{0:?} is no path; it begins with a slash and has no query, no fragment, no .. and no white space")]
+    #[error(
+        "{0:?} is no path; it begins with a slash and has no query, no fragment, no .. and no white space"
+    )]
     Path(String),
 }
 
@@ -186,7 +188,8 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused_with_what_to_write() {
-        for text in ["", "a.example:80", "http://a", "*.", "*a.example", "a.*.example", "***", "a b", "*.*.a"] {
+        for text in ["", "a.example:80", "http://a", "*.", "*a.example", "a.*.example", "***", "a b", "*.*.a"]
+        {
             let error = HostPattern::parse(text).unwrap_err().to_string();
             assert!(error.contains("*.a.example"), "{error}");
         }

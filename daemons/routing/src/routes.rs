@@ -109,7 +109,9 @@ impl Routes {
     pub fn delete(&mut self, key: &str, now: u64) -> Effect {
         self.reported.remove(key);
         match Place::parse(key) {
-            Ok(Place::Target { app, tier, instance }) => effect(self.remove(&app, &(tier, instance), now), app),
+            Ok(Place::Target { app, tier, instance }) => {
+                effect(self.remove(&app, &(tier, instance), now), app)
+            }
             Ok(Place::Instance { app, instance }) => {
                 let known = self.records.remove(&(app.clone(), instance)).is_some();
                 effect(known && self.refresh(&app), app)
@@ -144,7 +146,11 @@ impl Routes {
 
     /// These are all the documents there are, beside those of the store: what a routes file has. Gives the apps that
     /// changed.
-    pub fn replace_documents(&mut self, documents: BTreeMap<AppName, Document>, now: u64) -> BTreeSet<AppName> {
+    pub fn replace_documents(
+        &mut self,
+        documents: BTreeMap<AppName, Document>,
+        now: u64,
+    ) -> BTreeSet<AppName> {
         let mut changed = BTreeSet::new();
         let gone: Vec<_> = self
             .apps
@@ -187,10 +193,9 @@ impl Routes {
 
     /// Everything as it stands in the store: (key, value, revision of creation).
     pub fn entries(&self) -> impl Iterator<Item = (String, &str, i64)> {
-        let records = self
-            .records
-            .iter()
-            .map(|((app, instance), known)| (instance_key(app, instance), known.text.as_str(), known.created));
+        let records = self.records.iter().map(|((app, instance), known)| {
+            (instance_key(app, instance), known.text.as_str(), known.created)
+        });
         self.apps.iter().flat_map(|(name, app)| app.entries(name)).chain(records)
     }
 
@@ -365,7 +370,8 @@ impl Routes {
 
     fn places(&self) -> impl Iterator<Item = Place> {
         let records = self.records.keys();
-        let records = records.map(|(app, instance)| Place::Instance { app: app.clone(), instance: instance.clone() });
+        let records =
+            records.map(|(app, instance)| Place::Instance { app: app.clone(), instance: instance.clone() });
         self.apps.iter().flat_map(|(name, app)| app.places(name)).chain(records)
     }
 

@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_redirect_keeps_the_path_or_not() {
-        let redirect = |keep_path| Redirect { to: "https://b.example".into(), status: StatusCode::FOUND, keep_path };
+        let redirect =
+            |keep_path| Redirect { to: "https://b.example".into(), status: StatusCode::FOUND, keep_path };
         let rule = Rule { path: PathPattern::parse("/old", false).unwrap(), ..Rule::plain() };
         assert_eq!(rule.location(&redirect(true), "/old/x", Some("y=1")), "https://b.example/x?y=1");
         assert_eq!(rule.location(&redirect(false), "/old/x", Some("y=1")), "https://b.example");

@@ -1,6 +1,5 @@
 //! The immutable snapshot that requests are routed by.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,7 +103,12 @@ impl Table {
         let name = |place: usize| self.services.get(place).map(|service| service.app().clone());
         self.index.clashes.iter().filter_map(move |clash| {
             let (winner, loser) = (name(clash.winner)?, name(clash.loser)?);
-            (winner != loser).then(|| Conflict { host: clash.host.clone(), path: clash.path.clone(), winner, loser })
+            (winner != loser).then(|| Conflict {
+                host: clash.host.clone(),
+                path: clash.path.clone(),
+                winner,
+                loser,
+            })
         })
     }
 
@@ -118,11 +122,12 @@ impl Table {
 /// app names do: of two apps that differ only in case the one in lower case gets the host, otherwise the first.
 fn index(services: &[Arc<Service>], rules: &[Arc<[Arc<NumberedRule>]>], domains: &[Domain]) -> Index {
     let mut index = Index::default();
-    let place_all = |index: &mut Index, place: usize, host: &HostPattern, rules: &[Arc<NumberedRule>], own: bool| {
-        for rule in rules.iter().filter(|rule| !own || rule.own_names) {
-            index.place(host, &rule.path, Entry { service: place, rule: Arc::clone(rule) });
-        }
-    };
+    let place_all =
+        |index: &mut Index, place: usize, host: &HostPattern, rules: &[Arc<NumberedRule>], own: bool| {
+            for rule in rules.iter().filter(|rule| !own || rule.own_names) {
+                index.place(host, &rule.path, Entry { service: place, rule: Arc::clone(rule) });
+            }
+        };
     for (place, rules) in rules.iter().enumerate() {
         for rule in rules.iter() {
             for host in &rule.hosts {
@@ -131,19 +136,17 @@ fn index(services: &[Arc<Service>], rules: &[Arc<[Arc<NumberedRule>]>], domains:
         }
     }
     let is_lower = |service: &Service| !service.app().as_str().bytes().any(|byte| byte.is_ascii_uppercase());
-    let by_case: BTreeMap<(bool, usize), (&AppName, &[Arc<NumberedRule>])> = services
-        .iter()
-        .zip(rules)
-        .enumerate()
-        .map(|(place, (service, rules))| ((!is_lower(service), place), (service.app(), &**rules)))
-        .collect();
+    let apps = services.iter().zip(rules).enumerate();
+    let (lower, mixed): (Vec<_>, Vec<_>) = apps.partition(|(_, (service, _))| is_lower(service));
+    let by_case =
+        || lower.iter().chain(&mixed).map(|(place, (service, rules))| (*place, service.app(), &***rules));
     for domain in domains {
-        for (&(_, place), (app, rules)) in &by_case {
+        for (place, app, rules) in by_case() {
             let name = format!("{app}.{domain}").to_ascii_lowercase();
             place_all(&mut index, place, &HostPattern::Exact(name.into()), rules, true);
         }
     }
-    for (&(_, place), (app, rules)) in &by_case {
+    for (place, app, rules) in by_case() {
         let name = app.as_str().to_ascii_lowercase();
         place_all(&mut index, place, &HostPattern::Exact(name.into()), rules, true);
     }
@@ -234,7 +237,10 @@ mod tests {
         let second = first.next(&routes, 2);
         assert!(Arc::ptr_eq(&service(&first, "a"), &service(&second, "a")));
         assert!(!Arc::ptr_eq(&service(&first, "b"), &service(&second, "b")));
-        assert!(Arc::ptr_eq(&service(&first, "b").slots()[0].target, &service(&second, "b").slots()[0].target));
+        assert!(Arc::ptr_eq(
+            &service(&first, "b").slots()[0].target,
+            &service(&second, "b").slots()[0].target
+        ));
         assert!(Arc::ptr_eq(&first.index, &second.index), "no app came or went");
         assert_eq!(service(&first, "b").id(), service(&second, "b").id());
     }
@@ -259,7 +265,10 @@ mod tests {
                 ("/services/shop/lb/1", "10.0.0.1:80"),
                 ("/services/api/lb/1", "10.0.0.2:80"),
                 ("/convoy/routes/shop", r#"{"host": ["shop.example", "*.shop.example"]}"#),
-                ("/convoy/routes/api", r#"{"routes": [{"host": "shop.example", "path": "/api"}, {"host": "shop.d"}]}"#),
+                (
+                    "/convoy/routes/api",
+                    r#"{"routes": [{"host": "shop.example", "path": "/api"}, {"host": "shop.d"}]}"#,
+                ),
             ],
         );
         let app = |host: &str, path: &str| {
@@ -303,7 +312,10 @@ mod tests {
         let put = |routes: &mut Routes, text: &str| routes.put("/convoy/routes/a", text.as_bytes(), 1, 0);
         put(&mut routes, r#"{"host": "a.example", "targets": ["10.0.0.1:80"], "routes": [{"path": "/x"}]}"#);
         let first = Table::empty(domains(&[])).next(&routes, 1);
-        put(&mut routes, r#"{"host": "a.example", "targets": ["10.0.0.1:80", "10.0.0.2:80"], "routes": [{"path": "/y"}]}"#);
+        put(
+            &mut routes,
+            r#"{"host": "a.example", "targets": ["10.0.0.1:80", "10.0.0.2:80"], "routes": [{"path": "/y"}]}"#,
+        );
         let second = first.next(&routes, 2);
         let (before, after) = (service(&first, "a.example"), service(&second, "a.example"));
         assert!(Arc::ptr_eq(&before.slots()[0].target, &after.slots()[0].target));
@@ -323,12 +335,14 @@ mod tests {
         routes.put("/convoy/instances/a/1", record("draining", 100).as_bytes(), 1, 0);
         routes.put("/convoy/instances/a/2", record("passing", 10).as_bytes(), 1, 0);
         let table = Table::empty(domains(&[])).next(&routes, 1);
-        let shares: Vec<_> = service(&table, "a").slots().iter().map(|slot| (slot.weight, slot.draining)).collect();
+        let shares: Vec<_> =
+            service(&table, "a").slots().iter().map(|slot| (slot.weight, slot.draining)).collect();
         assert_eq!(shares, [(100, true), (10, false)]);
         routes.delete("/convoy/instances/a/1", 0);
         routes.put("/convoy/routes/a", br#"{"weights": {"2": 7}}"#, 1, 0);
         let table = table.next(&routes, 2);
-        let shares: Vec<_> = service(&table, "a").slots().iter().map(|slot| (slot.weight, slot.draining)).collect();
+        let shares: Vec<_> =
+            service(&table, "a").slots().iter().map(|slot| (slot.weight, slot.draining)).collect();
         assert_eq!(shares, [(100, false), (7, false)]);
     }
 }

@@ -54,7 +54,17 @@ impl Target {
     pub(crate) fn new(id: u64, tier: Tier, instance: InstanceName, endpoint: Endpoint, created: i64) -> Self {
         let address: Box<str> = endpoint.to_string().into();
         let stable_id = hash(address.as_bytes());
-        Self { id, tier, instance, endpoint, created, address, stable_id, ejection: Ejection::default(), failing: AtomicBool::new(false) }
+        Self {
+            id,
+            tier,
+            instance,
+            endpoint,
+            created,
+            address,
+            stable_id,
+            ejection: Ejection::default(),
+            failing: AtomicBool::new(false),
+        }
     }
 
     /// Unique in this process.

@@ -267,7 +267,14 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, bytes) in [("0", Some(0)), ("10k", Some(10_240)), ("2 MiB", Some(2_097_152)), ("x", None), ("1.5m", None), ("", None)] {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("10k", Some(10_240)),
+            ("2 MiB", Some(2_097_152)),
+            ("x", None),
+            ("1.5m", None),
+            ("", None),
+        ] {
             assert_eq!(Size::parse(text).map(|size| size.0), bytes, "{text:?}");
         }
     }

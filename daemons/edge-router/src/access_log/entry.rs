@@ -156,6 +156,9 @@ mod tests {
         bytes: 5,
         retries: 0,
         reason: "",
+        version: "HTTP/1.1",
+        tls: false,
+        trace: "",
     };
 
     fn written(format: fn(&mut Vec<u8>, &Record<'_>), record: &Record<'_>) -> String {

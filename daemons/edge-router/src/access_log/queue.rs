@@ -122,6 +122,9 @@ mod tests {
             bytes: 0,
             retries: 0,
             reason: "",
+            version: "HTTP/1.1",
+            tls: false,
+            trace: "",
         }
     }
 

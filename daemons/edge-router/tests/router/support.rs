@@ -49,10 +49,14 @@ impl Door {
 
     /// Starts a router with the socket, by the rules of sd_listen_fds(3).
     pub(crate) fn open(&self, endpoints: &str) -> Router {
+        Router::start(self.command(endpoints))
+    }
+
+    fn command(&self, endpoints: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_edge-router");
         // bash, since dash knows no descriptors above 9. Its process becomes the router, so that LISTEN_PID is right; and 3 is where the sockets begin.
         let script = format!(
-            "exec 3<&{}; export LISTEN_PID=$$; exec {program} --domain d.example --access-log stderr",
+            "exec 3<&{}; export LISTEN_PID=$$; exec {program} --domain d.example --access-log stderr ${{ROUTES:+--routes \"$ROUTES\"}}",
             self.listener.as_raw_fd()
         );
         let mut command = Command::new("bash");
@@ -66,6 +70,13 @@ impl Door {
             .env("RUNTIME_DIRECTORY", self.folder.path())
             .env("CONVOY_CONFIG_PATH", "")
             .env("CONVOY_ETCD_ENDPOINTS", endpoints);
+        command
+    }
+
+    /// Starts a router with the socket and a routes file instead of a store.
+    pub(crate) fn open_with_file(&self, path: &Path) -> Router {
+        let mut command = self.command("");
+        command.env("ROUTES", path);
         Router::start(command)
     }
 

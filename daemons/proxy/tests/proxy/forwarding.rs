@@ -31,7 +31,7 @@ fn the_target_learns_who_asks_and_nothing_the_client_invents() {
         ("x-forwarded-proto", Some("http")),
         ("x-forwarded-host", Some("a.d.example:8080")),
         ("accept", Some("*/*")),
-        ("forwarded", None),
+        ("forwarded", Some("for=127.0.0.1;proto=http;host=\"a.d.example:8080\"")),
         ("x-hop", None),
         ("connection", None),
     ] {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoy_proxy::{Proxy, Record, RequestLog, Settings};
+use convoy_proxy::{Listener, Proxy, Record, RequestLog, Settings};
 use convoy_routing::{Domain, Routes, Table};
 
 /// Nothing on loopback takes longer, unless it is broken.
@@ -48,9 +48,12 @@ impl Edge {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, log) = mpsc::channel();
-        let proxy = Proxy::start(vec![listener.try_clone().unwrap()], empty_table(), settings, move || {
-            Box::new(Lines(sender.clone()))
-        })
+        let proxy = Proxy::start(
+            vec![Listener::http(listener.try_clone().unwrap())],
+            empty_table(),
+            settings,
+            move || Box::new(Lines(sender.clone())),
+        )
         .unwrap();
         let log = Mutex::new(log);
         let mut edge = Self { proxy, address, routes: Routes::new(), listener, log, revision: 0 };

@@ -118,7 +118,10 @@ impl App {
                     Tier::Instance => record(name).unwrap_or_default(),
                     Tier::Static => {
                         let found = listed.iter().find(|target| target.name == *name);
-                        found.map_or_else(Share::default, |target| Share { weight: target.weight, draining: false })
+                        found.map_or_else(Share::default, |target| Share {
+                            weight: target.weight,
+                            draining: false,
+                        })
                     }
                 };
                 let weight = self.policy.weights.get(name).copied().unwrap_or(share.weight);

@@ -41,7 +41,9 @@ impl Place {
             });
         }
         match ServiceKey::parse(key) {
-            Ok(ServiceKey::Upstream { app, instance }) => Ok(Self::Target { app, tier: Tier::Instance, instance }),
+            Ok(ServiceKey::Upstream { app, instance }) => {
+                Ok(Self::Target { app, tier: Tier::Instance, instance })
+            }
             Ok(ServiceKey::LoadBalancer { app, instance }) => {
                 Ok(Self::Target { app, tier: Tier::LoadBalancer, instance })
             }

@@ -1,0 +1,201 @@
+//! Sends a request to a target, and to another one where nothing is lost by it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
+
+use crate::body::RequestBody;
+use crate::control::Verdict;
+use crate::exchange::Exchange;
+use crate::pool::{Pool, Preference};
+use crate::reason::Reason;
+use crate::sender::Sender;
+use crate::upstream::Upstream;
+use crate::worker::Worker;
+
+/// Tries of any kind; a stop for a table that changes faster than we try.
+const TRIES_MAX: u32 = 64;
+/// All connection attempts of one request may take so many times what one may.
+const CONNECTS: u32 = 3;
+
+/// How a request is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempts {
+    pub(crate) http2: bool,
+    /// It may arrive more than once.
+    pub(crate) repeatable: bool,
+    pub(crate) preference: Preference,
+    /// For one connection to a target.
+    pub(crate) connect: Duration,
+}
+
+impl Attempts {
+    /// Gives the answer, and the cookie that keeps the client at the target.
+    pub(crate) async fn send(
+        &self,
+        exchange: &mut Exchange,
+        mut pool: Rc<Pool>,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Option<HeaderValue>), Reason> {
+        let client = Rc::clone(&exchange.client);
+        let worker = &client.worker;
+        let mut tried = Vec::new();
+        let mut sends = 0;
+        let mut failure = Reason::NoTarget;
+        let connect_until =
+            exchange.started + worker.settings.timeouts.connect_total.max(self.connect * CONNECTS);
+        while exchange.retries < TRIES_MAX {
+            let Some(upstream) = pool.choose(worker.clock.now(), &tried, self.preference) else {
+                // Everything was tried, but the table may know of others by now, or soon.
+                pool = match worker.newer(&pool) {
+                    Some(newer) => newer,
+                    None if tried.is_empty() => {
+                        another_target(worker, &pool, exchange.started).await.ok_or(failure)?
+                    }
+                    None => return Err(failure),
+                };
+                exchange.pool = Some(Rc::clone(&pool));
+                exchange.retries += 1;
+                continue;
+            };
+            exchange.turn_to(Rc::clone(&upstream));
+            let (mut sender, reused) = match self.connection(worker, &upstream).await {
+                Ok(connection) => connection,
+                Err(reason) => {
+                    failure = reason;
+                    tried.push(upstream.target.id());
+                    exchange.retries += 1;
+                    if worker.clock.refresh() >= connect_until {
+                        return Err(failure);
+                    }
+                    continue;
+                }
+            };
+            let copy = self.repeatable.then(|| copy_head(&request));
+            exchange.sending(worker.clock.refresh());
+            sends += 1;
+            let failed = match answer(exchange, sender.send(request)).await? {
+                Ok(response) => {
+                    upstream.target.ejection().succeeded();
+                    let cookie = pool.cookie_for(&upstream, self.preference);
+                    exchange.answered(response.status(), Some(sender));
+                    return Ok((response, cookie));
+                }
+                Err(failed) => failed,
+            };
+            if let Some(transfer) = &exchange.transfer {
+                transfer.outcome()?;
+            }
+            failure = class(failed.error());
+            tracing::debug!(
+                TARGET_ADDRESS = upstream.target.address_text(),
+                error = %failed.error(),
+                "a request was not answered"
+            );
+            request = unanswered(failed, copy, &pool, sends).ok_or(failure)?;
+            exchange.retries += 1;
+            if !reused {
+                // A connection that was idle tells nothing about the target; a new one does.
+                tried.push(upstream.target.id());
+            }
+        }
+        Err(failure)
+    }
+
+    /// An idle connection, or a new one. Tells whether it was used before.
+    async fn connection(&self, worker: &Rc<Worker>, upstream: &Upstream) -> Result<(Sender, bool), Reason> {
+        match idle(upstream, self.http2, self.repeatable).await {
+            Some(sender) => Ok((sender, true)),
+            None => upstream.connect(worker, self.http2, self.connect).await.map(|sender| (sender, false)),
+        }
+    }
+}
+
+/// A service that has just lost its last target gets another one soon, as a rule: a container is restarted. Waits for it.
+async fn another_target(worker: &Worker, pool: &Pool, started: Instant) -> Option<Rc<Pool>> {
+    let hold = pool.service.policy().hold;
+    let lost = pool.service.empty_since()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // Seconds are all that is known of the loss; the request's own time is exact.
+    if hold.is_zero() || now.saturating_sub(lost) > hold.as_secs() + 1 {
+        return None;
+    }
+    let deadline = started + hold;
+    loop {
+        let changed = worker.changed.notified();
+        if let Some(newer) = worker.newer(pool) {
+            return Some(newer);
+        }
+        tokio::time::timeout_at(deadline, changed).await.ok()?;
+    }
+}
+
+/// The request, when it may be sent again: it never left, or it may be repeated.
+fn unanswered(
+    mut failed: TrySendError<Request<RequestBody>>,
+    copy: Option<Request<RequestBody>>,
+    pool: &Pool,
+    sends: u32,
+) -> Option<Request<RequestBody>> {
+    let may_repeat = || sends <= pool.service.policy().retries.repeats && pool.withdraw();
+    failed.take_message().or_else(|| copy.filter(|_| may_repeat()))
+}
+
+/// An idle connection.
+///
+/// A target may close an idle connection at the moment at which we use it. A request that can be repeated doesn't
+/// mind. For one that can't, the event loop looks at the sockets once more first, so that only a close that is still on
+/// the wire goes unnoticed.
+async fn idle(upstream: &Upstream, http2: bool, repeatable: bool) -> Option<Sender> {
+    while let Some(sender) = upstream.take_idle(http2) {
+        if !repeatable {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            if !sender.is_ready() {
+                continue;
+            }
+        }
+        return Some(sender);
+    }
+    None
+}
+
+/// Waits for the answer, or for the verdict that it takes too long.
+async fn answer<T>(exchange: &Exchange, answer: impl Future<Output = T>) -> Result<T, Reason> {
+    let control = exchange.control();
+    let own = exchange.has_own_control();
+    let mut answer = pin!(answer);
+    poll_fn(|cx| {
+        if own {
+            control.register(cx.waker());
+        }
+        match control.verdict() {
+            Verdict::TargetSlow => Poll::Ready(Err(Reason::Timeout)),
+            Verdict::ClientSlow => Poll::Ready(Err(Reason::ClientTimeout)),
+            Verdict::Cut if own => Poll::Ready(Err(Reason::Timeout)),
+            Verdict::Fine | Verdict::Close | Verdict::Cut => answer.as_mut().poll(cx).map(Ok),
+        }
+    })
+    .await
+}
+
+/// A request without a body, to be sent again.
+fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn class(error: &hyper::Error) -> Reason {
+    if error.is_parse() { Reason::Protocol } else { Reason::Reset }
+}
