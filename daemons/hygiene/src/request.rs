@@ -1,6 +1,6 @@
 //! Which requests are taken: exactly those that mean one thing.
 
-use convoy_routing::{Host, HostError};
+use convoy_routing::{Host, HostError, PathError, normalise};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
@@ -68,7 +68,12 @@ fn check_path(parts: &request::Parts) -> Result<(), Refusal> {
     if path == "*" {
         return if parts.method == Method::OPTIONS { Ok(()) } else { Err(Refusal::Target) };
     }
-    if path.starts_with('/') { Ok(()) } else { Err(Refusal::Target) }
+    if path.starts_with('/') { stays_in_root(path) } else { Err(Refusal::Target) }
+}
+
+/// What leads out of the root is an attack on whoever maps paths to files.
+fn stays_in_root(path: &str) -> Result<(), Refusal> {
+    normalise(path).map(drop).map_err(|PathError::Escapes| Refusal::Target)
 }
 
 /// One length or one coding, and the coding is chunked. hyper has taken away some of what it doubted; what it left
@@ -122,6 +127,7 @@ fn take_authority(parts: &mut request::Parts) -> Result<(), Refusal> {
         Some(_) => return Err(Refusal::Target),
         None => PathAndQuery::from_static("/"),
     };
+    stays_in_root(path.path())?;
     parts.uri = Uri::from(path);
     Ok(())
 }
@@ -196,6 +202,9 @@ mod tests {
             ("GET", "/", vec![], Refusal::Host),
             ("GET", "/", vec![host, host], Refusal::Host),
             ("GET", "*", vec![host], Refusal::Target),
+            ("GET", "/../x", vec![host], Refusal::Target),
+            ("GET", "/a/%2e%2e/%2E./x", vec![host], Refusal::Target),
+            ("GET", "http://a.example/../x", vec![host], Refusal::Target),
             ("GET", "a.example", vec![host], Refusal::Target),
             ("GET", "ftp://a.example/", vec![host], Refusal::Target),
             ("GET", "http://user@a.example/", vec![host], Refusal::Host),

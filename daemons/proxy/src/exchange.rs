@@ -155,6 +155,8 @@ impl Exchange {
     /// We answer ourselves, with so many bytes.
     pub(crate) fn refused(mut self: Box<Self>, reason: Reason, bytes: u64) {
         self.bytes = bytes;
+        // Where an answer was refused, nobody knows where the next one begins.
+        self.sender = None;
         self.client.worker.counters.refused(reason);
         self.reason = Some(reason);
         self.status = Some(reason.status());

@@ -134,6 +134,22 @@ impl Reason {
         }
     }
 
+    /// Whether nothing more is read from the connection: after a request that could be read in two ways, nobody knows
+    /// where the next one begins.
+    pub(crate) fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::Method
+                | Self::BadHost
+                | Self::BadTarget
+                | Self::BadFraming
+                | Self::Coding
+                | Self::Expectation
+                | Self::Version
+                | Self::TooLarge
+        )
+    }
+
     /// Seconds after which it makes sense to ask again, where it does.
     pub fn retry_after(self) -> Option<&'static str> {
         match self {

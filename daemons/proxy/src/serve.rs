@@ -50,7 +50,8 @@ pub(crate) async fn serve(
             let (parts, body) = response.into_parts();
             match check_answer(&parts, upgrade.is_some()) {
                 Ok(()) => pass_on(exchange, Response::from_parts(parts, body), upgrade, cookie),
-                Err(error) => refuse(exchange, error.into(), page),
+                // Whatever is wrong with it, it is the target's fault.
+                Err(_) => refuse(exchange, Reason::Protocol, page),
             }
         }
         Ok(Answered::ByUs(response)) => {
@@ -70,7 +71,7 @@ pub(crate) async fn serve(
 
 fn refuse(exchange: Box<Exchange>, reason: Reason, page: bool) -> Response<AnswerBody> {
     let mut response = refusal(reason, &exchange.request_id, page);
-    if exchange.body_is_incomplete() && !exchange.has_own_control() {
+    if (reason.ends_connection() || exchange.body_is_incomplete()) && !exchange.has_own_control() {
         exchange.client.control.set_lingers();
         response.headers_mut().insert(CONNECTION, CLOSE);
     }

@@ -1,0 +1,42 @@
+//! Load, by wrk.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::rivals::HOST;
+
+/// Requests answered with 200. Anything else is an error: a proxy that fails is fast.
+pub(crate) fn run(address: SocketAddr, path: &str, connections: usize, time: Duration) -> Result<u64> {
+    let output = Command::new("wrk")
+        .args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs())])
+        .args(["-H", &format!("Host: {HOST}"), &format!("http://{address}{path}")])
+        .output()
+        .context("wrk can't be run")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "requests failed:\n{text}");
+    let line = text.lines().find(|line| line.contains(" requests in ")).context("wrk counted no requests")?;
+    line.split_whitespace().next().and_then(|count| count.parse().ok()).context("wrk's count is no number")
+}
+
+/// Clients that asked once and say nothing more.
+pub(crate) fn idle_clients(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+    (0..count)
+        .map(|_| {
+            let mut client = TcpStream::connect(address)?;
+            write!(client, "GET /64 HTTP/1.1\r\nHost: {HOST}\r\n\r\n")?;
+            let mut answer = Vec::new();
+            let mut space = [0; 1024];
+            while !answer.ends_with(b"xxxxxxxx") {
+                let read = client.read(&mut space)?;
+                ensure!(read > 0, "the connection ended");
+                answer.extend_from_slice(space.get(..read).unwrap_or_default());
+            }
+            Ok(client)
+        })
+        .collect()
+}
