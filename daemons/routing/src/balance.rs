@@ -8,8 +8,8 @@ use std::ops::Range;
 
 /// Up to this many targets all of them are compared; beyond it two are.
 const COMPARE_ALL: usize = 8;
-/// Faster than this is fast, and differences below are noise.
-const FAST_MICROS: u32 = 500;
+/// Faster than this is fast, and differences below are noise: who is busy is seen by what it has to do.
+const FAST_MICROS: u32 = 5_000;
 /// A slow target counts for at most so many requests per request.
 const FACTOR_MAX: u32 = 16;
 /// A latency that nobody renews is halved in this time, so that a slow target is tried again.
@@ -234,8 +234,8 @@ mod tests {
             (2, vec![TRIED, TRIED, OUT], Some(2)),
             (2, vec![TRIED, TRIED, TRIED], None),
             // A slow one counts as many.
-            (2, vec![View { latency: 40_000, ..IDLE }, View { latency: 1_000, ..busy(5) }], Some(1)),
-            (2, vec![View { latency: 3_000, ..IDLE }, View { latency: 1_000, ..busy(1) }], Some(0)),
+            (2, vec![View { latency: 200_000, ..IDLE }, View { latency: 1_000, ..busy(5) }], Some(1)),
+            (2, vec![View { latency: 15_000, ..IDLE }, View { latency: 1_000, ..busy(1) }], Some(0)),
         ] {
             assert_eq!(chosen(preferred, 0, &views), choice, "{preferred} of {views:?}");
         }

@@ -152,7 +152,11 @@ fn no_answer_is_read_in_two_ways() {
             "{:<56} {:<8} {}",
             case.name,
             ours.verdict,
-            others.iter().map(|(name, other)| format!("{name} {:<8}", other.verdict)).collect::<String>()
+            others
+                .iter()
+                .map(|(name, other)| format!("{name} {:<8}", other.verdict))
+                .collect::<Vec<_>>()
+                .concat()
         );
         for problem in problems(case, ours, &others) {
             failures.push(format!("{}: {problem}", case.name));
@@ -200,7 +204,7 @@ fn problems(case: &AnswerCase, ours: &Outcome, others: &[(&str, &Outcome)]) -> V
         .collect();
     match (&case.differs, different.is_empty()) {
         (None, false) => {
-            problems.push(format!("ours {} {:?}, but {}", ours.verdict, body(ours), different.join(", ")))
+            problems.push(format!("ours {} {:?}, but {}", ours.verdict, body(ours), different.join(", ")));
         }
         (Some(why), true) => problems.push(format!("nobody differs, so there is nothing to explain: {why}")),
         _ => {}

@@ -1,5 +1,6 @@
 //! The three of them, each in front of the same kind of target.
 
+use std::fmt::Write;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -60,7 +61,7 @@ pub(crate) fn ours(targets: &[SocketAddr]) -> Front {
 pub(crate) fn nginx(targets: &[SocketAddr]) -> Option<Front> {
     let address = free_address();
     let folder = tempfile::tempdir().unwrap();
-    let servers: String = targets
+    let servers: Vec<_> = targets
         .iter()
         .enumerate()
         .map(|(number, target)| {
@@ -73,8 +74,9 @@ pub(crate) fn nginx(targets: &[SocketAddr]) -> Option<Front> {
          http {{\naccess_log off;\nserver_names_hash_max_size 4096;\nproxy_http_version 1.1;\n\
          proxy_set_header Connection \"\";\nproxy_set_header Host $host;\nclient_body_temp_path {0}/body;\n\
          proxy_temp_path {0}/proxy;\nfastcgi_temp_path {0}/f;\nuwsgi_temp_path {0}/u;\nscgi_temp_path {0}/s;\n\
-         {servers}}}\n",
-        folder.path().display()
+         {1}}}\n",
+        folder.path().display(),
+        servers.concat(),
     );
     fs::write(&path, configuration).unwrap();
     let mut command = Command::new("nginx");
@@ -90,7 +92,7 @@ pub(crate) fn haproxy(targets: &[SocketAddr]) -> Option<Front> {
          frontend front\n bind {address}\n use_backend %[req.hdr(host),field(1,:),lower]\n"
     );
     for (number, target) in targets.iter().enumerate() {
-        configuration.push_str(&format!("backend c{number}\n server one {target}\n"));
+        writeln!(configuration, "backend c{number}\n server one {target}").unwrap();
     }
     let path = folder.path().join("haproxy.cfg");
     fs::write(&path, configuration).unwrap();

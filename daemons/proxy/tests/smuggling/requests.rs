@@ -73,7 +73,11 @@ fn no_request_is_read_in_two_ways() {
             "{:<44} {:<8} {}",
             case.name,
             ours.verdict,
-            others.iter().map(|(name, other)| format!("{name} {:<8}", other.verdict)).collect::<String>()
+            others
+                .iter()
+                .map(|(name, other)| format!("{name} {:<8}", other.verdict))
+                .collect::<Vec<_>>()
+                .concat()
         );
         for problem in problems(number, case, ours, &others) {
             failures.push(format!("{}: {problem}", case.name));

@@ -60,7 +60,7 @@ pub(crate) fn fine(_: &Message) -> Answer {
 fn serve(mut stream: TcpStream, seen: &Mutex<Seen>, answers: &Answers) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = Vec::new();
-    let mut space = [0; 65536];
+    let mut space = [0; 16384];
     loop {
         match Message::read(&bytes, Otherwise::Nothing) {
             Ok((message, length)) => {
@@ -102,7 +102,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> (Vec<u8>, bool) {
     // Refused in the middle of it, a client may find the connection reset.
     let _ = client.write_all(bytes);
     let mut received = Vec::new();
-    let mut space = [0; 65536];
+    let mut space = [0; 16384];
     loop {
         match client.read(&mut space) {
             Ok(0) => return (received, true),

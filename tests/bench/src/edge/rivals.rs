@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -100,21 +101,25 @@ fn ticks(id: u32) -> Result<u64> {
     Ok(field(11)? + field(12)?)
 }
 
-/// nginx, which answers from memory.
+/// nginx, which answers with small files.
 pub(crate) fn backend(folder: &Path) -> Result<Started> {
     let address = free_address()?;
-    let body = |size: usize| "x".repeat(size);
+    let files = folder.join("files");
+    fs::create_dir_all(&files)?;
+    fs::write(files.join("64"), "x".repeat(64))?;
+    fs::write(files.join("10k"), "x".repeat(10 * 1024))?;
     let configuration = format!(
         "worker_processes 1;\ndaemon off;\nerror_log stderr warn;\npid {0}/backend.pid;\n\
          events {{ worker_connections 8192; }}\n\
-         http {{\n access_log off;\n keepalive_requests 1000000000;\n server {{\n  listen {address} backlog=4096;\n\
-         \x20 location /64 {{ return 200 \"{1}\"; }}\n  location /10k {{ return 200 \"{2}{2}{2}\"; }}\n }}\n}}\n",
+         http {{\n access_log off;\n keepalive_requests 1000000000;\n open_file_cache max=10;\n\
+         \x20server {{\n  listen {address} backlog=4096;\n  root {1};\n }}\n}}\n",
         folder.display(),
-        body(64),
-        body(3413),
+        files.display(),
     );
     let path = folder.join("backend.conf");
     fs::write(&path, configuration)?;
+    // Its workers are somebody else, who has to come this far.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     let mut command = Command::new("nginx");
     command.arg("-c").arg(&path);
     Ok(Started { address, _process: Process::start("backend", folder, &command)? })
@@ -176,10 +181,11 @@ fn nginx(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
          proxy_set_header X-Forwarded-Host $host;\n proxy_set_header X-Request-Id $request_id;\n",
         setup.backend
     );
-    for host in hosts() {
+    for (number, host) in hosts().enumerate() {
+        let backlog = if number == 0 { " backlog=4096" } else { "" };
         writeln!(
             configuration,
-            " server {{ listen {address} backlog=4096; server_name {host}; location / {{ proxy_pass http://backend; }} }}"
+            " server {{ listen {address}{backlog}; server_name {host}; location / {{ proxy_pass http://backend; }} }}"
         )?;
     }
     configuration.push_str("}\n");
