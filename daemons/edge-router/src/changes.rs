@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use convoy_config::{ConfigError, SearchPath, etcd_inputs};
-use convoy_keys::{instances_root, routes_prefix, services_prefix};
+use convoy_keys::{certificates_prefix, instances_root, routes_prefix, services_prefix};
 use convoy_routing::RoutesFile;
 use convoy_store::{CautiousFeed, FeedEvent, OUTAGE_GRACE, Store, StoreSettings};
 
@@ -31,7 +31,8 @@ impl Changes {
     /// Follows the store that the configuration names.
     pub(crate) fn of_store() -> anyhow::Result<Self> {
         let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
-        let feed = store.follow(&[services_prefix(), routes_prefix(), instances_root()]);
+        let feed =
+            store.follow(&[services_prefix(), routes_prefix(), instances_root(), certificates_prefix()]);
         Ok(Self::Store(feed.cautious(OUTAGE_GRACE)))
     }
 

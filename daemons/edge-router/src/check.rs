@@ -9,11 +9,14 @@ use convoy_config::{ConfigError, SearchPath, etcd_inputs};
 use convoy_routing::{Domain, Routes, Table};
 use convoy_store::{Store, StoreSettings};
 
-use crate::routes_file;
 use crate::settings::Settings;
+use crate::{certificates, routes_file};
 
 /// Looks at everything that could be wrong before the start, and says what would be done.
 pub fn check(settings: &Settings) -> anyhow::Result<()> {
+    if let Some(folder) = &settings.certificates {
+        check_certificates(folder)?;
+    }
     if let Some(path) = &settings.routes {
         return check_file(path);
     }
@@ -53,5 +56,15 @@ fn check_file(path: &Path) -> anyhow::Result<()> {
         writeln!(out, "{path}: {conflict}").context("standard output is closed")?;
     }
     writeln!(out, "{path} is fine: {count} entries, {} targets.", routes.target_count())
+        .context("standard output is closed")
+}
+
+fn check_certificates(folder: &Path) -> anyhow::Result<()> {
+    let (mut names, problems) = certificates::look(folder);
+    if let Some((path, error)) = problems.first() {
+        return Err(ConfigError::value("certificates", format!("{}: {error}", path.display())).into());
+    }
+    names.sort();
+    writeln!(std::io::stdout().lock(), "{} has certificates for {}.", folder.display(), names.join(", "))
         .context("standard output is closed")
 }

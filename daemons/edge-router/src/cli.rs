@@ -37,6 +37,9 @@ pub struct Options {
     /// Take the routes from this file instead of the store. The file is watched.
     #[arg(long, value_name = "FILE", global = true, long_help = ROUTES_HELP)]
     pub routes: Option<PathBuf>,
+    /// Certificates for sockets named https: NAME.pem, NAME.crt beside NAME.key, or folders as certbot makes them.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub certificates: Option<PathBuf>,
     /// Apps are served below this domain. Can be repeated [environment: EDGE_ROUTER_DOMAINS, separated by commas].
     #[arg(long = "domain", value_name = "DOMAIN", global = true)]
     pub domains: Vec<String>,

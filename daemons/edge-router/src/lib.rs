@@ -5,6 +5,7 @@
 //! the store, the access log, metrics, and the life of a service.
 
 mod access_log;
+mod certificates;
 mod changes;
 pub mod check;
 pub mod cli;

@@ -7,17 +7,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use convoy_certificates::server_config;
 use convoy_config::ConfigError;
 use convoy_keys::AppName;
-use convoy_proxy::{Listener, Proxy};
+use convoy_proxy::{Listener, Proxy, Tls};
 use convoy_routing::{Conflict, Table};
-use convoy_service::{Notifier, Shutdown, Watchdog};
+use convoy_service::{Notifier, Shutdown, Watchdog, message};
 use convoy_store::FeedEvent;
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::access_log::Logs;
+use crate::certificates::CertificateStore;
 use crate::changes::{Change, Changes};
 use crate::files;
 use crate::follower::{Follower, Source};
@@ -51,7 +53,7 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     bound_connections(&mut settings);
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
-    let mut follower = Follower::new();
+    let mut follower = Follower::new(CertificateStore::new(settings.certificates.clone()));
     let mut changes = match &settings.routes {
         Some(path) => {
             let (changes, file) = Changes::of_file(path)?;
@@ -72,7 +74,8 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
         () = shutdown.wait() => return Ok(()),
         () = first_table(&mut follower, &mut changes, &settings, &notifier) => {}
     }
-    let listeners = listeners(&settings, sockets)?;
+    look_at_certificates(&mut follower);
+    let listeners = listeners(&mut settings, sockets, &follower.certificates)?;
 
     let gauges = Arc::new(Gauges::default());
     let (logs, log_writer) = Logs::start(settings.access_log, Arc::clone(&gauges.log_dropped))
@@ -109,21 +112,53 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
 }
 
 /// The sockets with what is spoken on them.
-fn listeners(settings: &Settings, sockets: Vec<Named>) -> anyhow::Result<Vec<Listener>> {
+fn listeners(
+    settings: &mut Settings,
+    sockets: Vec<Named>,
+    certificates: &CertificateStore,
+) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::with_capacity(sockets.len());
     for Named { name, socket } in sockets {
         let proxy_protocol = settings.proxy_protocol.contains(&name);
         let tls = match Kind::of(&name) {
             Some(Kind::Https) => {
-                let problem =
-                    format!("the socket {name} is for TLS, which this version has no certificates for");
-                return Err(ConfigError::value("sockets", problem).into());
+                settings.proxy.https_port = settings.proxy.https_port.or(socket.port());
+                Some(tls(settings, &name, certificates)?)
             }
             Some(Kind::Http) | None => None,
         };
         listeners.push(Listener { socket, tls, proxy_protocol });
     }
     Ok(listeners)
+}
+
+fn tls(settings: &Settings, socket: &str, certificates: &CertificateStore) -> anyhow::Result<Tls> {
+    if settings.certificates.is_none() && settings.routes.is_some() {
+        let problem = format!(
+            "the socket {socket} is for TLS and there are no certificates; give --certificates FOLDER"
+        );
+        return Err(ConfigError::value("sockets", problem).into());
+    }
+    let resolver = certificates.resolver();
+    if resolver.certificates().count() == 0 {
+        tracing::warn!(SOCKET = socket, "there are no certificates yet, so nobody can connect with TLS");
+    }
+    let config = server_config(Arc::clone(&resolver)).context("TLS can't be set up")?;
+    let covers = move |opened: &str, host: &str| resolver.certificates().covers(opened, host);
+    Ok(Tls { config: Arc::new(config), covers: Arc::new(covers) })
+}
+
+/// Serves certificates that changed, and tells those that can't be served.
+fn look_at_certificates(follower: &mut Follower) {
+    for (path, error) in follower.certificates.refresh() {
+        tracing::warn!(
+            MESSAGE_ID = message::VALUE_SKIPPED,
+            error = %error,
+            path = %path.display(),
+            "the certificate {} is unusable and is skipped: {error}",
+            path.display()
+        );
+    }
 }
 
 /// More connections than there is room for would end in failures that a limit answers with 503.
@@ -252,6 +287,7 @@ impl Router {
             let Some(change) = changes.next().now_or_never() else { break };
             apps.extend(take(&mut self.follower, change, now));
         }
+        look_at_certificates(&mut self.follower);
         self.publish(&apps);
         self.tell_status(true);
     }
@@ -282,6 +318,7 @@ impl Router {
             self.proxy.publish(table);
         }
         self.tell_dropped();
+        look_at_certificates(&mut self.follower);
         // What comes from the store is kept; what comes from the file is there already.
         if self.unsaved && self.follower.source == Source::Store {
             self.save(now);
@@ -296,7 +333,8 @@ impl Router {
             return;
         }
         self.unsaved = false;
-        let saved = Saved::of(&self.follower.routes, self.follower.revision, now);
+        let saved =
+            Saved::of(&self.follower.routes, &self.follower.certificates, self.follower.revision, now);
         self.saving = Some(tokio::task::spawn_blocking(move || write(&saved, &folder)));
     }
 
@@ -352,7 +390,15 @@ impl Router {
             && self.unsaved
             && self.follower.source == Source::Store
         {
-            write(&Saved::of(&self.follower.routes, self.follower.revision, unix_time()), folder);
+            write(
+                &Saved::of(
+                    &self.follower.routes,
+                    &self.follower.certificates,
+                    self.follower.revision,
+                    unix_time(),
+                ),
+                folder,
+            );
         }
         let took = u64::try_from(drained.took.as_millis()).unwrap_or(u64::MAX);
         if drained.cut > 0 {

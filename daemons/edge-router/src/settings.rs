@@ -33,6 +33,7 @@ struct Fragment {
     max_connections: Option<usize>,
     trusted_proxies: Option<Vec<String>>,
     proxy_protocol: Option<Vec<String>>,
+    certificates: Option<PathBuf>,
     max_streams: Option<u32>,
     body_max: Option<u64>,
     access_log: Option<String>,
@@ -53,6 +54,7 @@ merge_options!(Fragment {
     max_connections,
     trusted_proxies,
     proxy_protocol,
+    certificates,
     max_streams,
     body_max,
     access_log,
@@ -100,6 +102,8 @@ pub struct Settings {
     pub listen: Vec<(String, Address)>,
     /// Takes the store's place.
     pub routes: Option<PathBuf>,
+    /// A folder with certificates.
+    pub certificates: Option<PathBuf>,
     /// Names of the sockets on which trusted proxies begin with the PROXY protocol.
     pub proxy_protocol: Vec<String>,
     /// Where entries about requests go.
@@ -141,6 +145,7 @@ impl Settings {
                 None => AccessLog::Stderr,
             },
             routes: options.routes.clone(),
+            certificates: options.certificates.clone().or_else(|| fragment.certificates.clone()),
             proxy_protocol: fragment.proxy_protocol.clone().unwrap_or_default(),
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
             runtime_dir: variable("RUNTIME_DIRECTORY").map(PathBuf::from),

@@ -31,7 +31,7 @@ impl Socket {
     }
 
     /// The port that clients connect to.
-    pub(crate) fn port(&self) -> Option<u16> {
+    pub fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok().map(|address: SocketAddr| address.port()),
             Self::Unix(_) => None,

@@ -28,10 +28,10 @@ fn key() -> impl Strategy<Value = String> {
 /// What fits the key, most of the time.
 fn fitting(key: &str, number: u8, other: &str) -> String {
     if key.starts_with("/convoy/routes/") {
-        let host = ["x.example", "y.example"][usize::from(number % 2)];
+        let host = if number.is_multiple_of(2) { "x.example" } else { "y.example" };
         format!(r#"{{"host": "{host}", "targets": ["10.0.1.{}:80"]}}"#, number % 3 + 1)
     } else if key.starts_with("/convoy/instances/") {
-        let state = ["passing", "draining"][usize::from(number % 2)];
+        let state = if number.is_multiple_of(2) { "passing" } else { "draining" };
         format!(r#"{{"state":"{state}","weight":{number},"machine_id":"m","unit":"u","since":1}}"#)
     } else {
         other.to_owned()

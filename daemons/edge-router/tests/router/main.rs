@@ -12,3 +12,4 @@ mod file;
 mod life;
 mod store;
 mod support;
+mod tls;

@@ -56,7 +56,8 @@ impl Door {
         let program = env!("CARGO_BIN_EXE_edge-router");
         // bash, since dash knows no descriptors above 9. Its process becomes the router, so that LISTEN_PID is right; and 3 is where the sockets begin.
         let script = format!(
-            "exec 3<&{}; export LISTEN_PID=$$; exec {program} --domain d.example --access-log stderr ${{ROUTES:+--routes \"$ROUTES\"}}",
+            "exec 3<&{}; export LISTEN_PID=$$; exec {program} --domain d.example --access-log stderr ${{ROUTES:+--routes \"$ROUTES\"}} \
+             ${{TLS:+--listen \"$TLS\" --certificates \"$CERTIFICATES\"}}",
             self.listener.as_raw_fd()
         );
         let mut command = Command::new("bash");
@@ -77,6 +78,16 @@ impl Door {
     pub(crate) fn open_with_file(&self, path: &Path) -> Router {
         let mut command = self.command("");
         command.env("ROUTES", path);
+        Router::start(command)
+    }
+
+    /// The same with a door for TLS beside it.
+    pub(crate) fn open_with_tls(&self, routes: &Path, port: u16, certificates: &Path) -> Router {
+        let mut command = self.command("");
+        command
+            .env("ROUTES", routes)
+            .env("TLS", format!("https=127.0.0.1:{port}"))
+            .env("CERTIFICATES", certificates);
         Router::start(command)
     }
 
@@ -158,6 +169,11 @@ impl Drop for Router {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port at which nobody listens.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Answers every request with its name. Never ends.
