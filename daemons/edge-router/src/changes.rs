@@ -29,11 +29,11 @@ pub(crate) enum Change {
 
 impl Changes {
     /// Follows the store that the configuration names.
-    pub(crate) fn of_store() -> anyhow::Result<Self> {
+    pub(crate) fn of_store() -> anyhow::Result<(Self, Store)> {
         let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
         let feed =
             store.follow(&[services_prefix(), routes_prefix(), instances_root(), certificates_prefix()]);
-        Ok(Self::Store(feed.cautious(OUTAGE_GRACE)))
+        Ok((Self::Store(feed.cautious(OUTAGE_GRACE)), store))
     }
 
     /// Follows a file. The first state of it has to be of use.

@@ -21,10 +21,15 @@ pub struct Cli {
 }
 
 /// What edge-router can do beside routing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Check the configuration and change nothing.
     Check,
+    /// Say what becomes of a request, and why: by the file given with --routes, else by what the running router knows.
+    Explain {
+        /// http://someapp.mywebsite.com/path
+        url: String,
+    },
 }
 
 /// What is not given comes from the environment, then from [edge-router] in the configuration files.
@@ -52,4 +57,7 @@ pub struct Options {
     /// Where the table is kept for a start without the store [default: $STATE_DIRECTORY, else nowhere].
     #[arg(long, value_name = "PATH", global = true)]
     pub state_dir: Option<String>,
+    /// Where the sockets for metrics and status are made [default: $RUNTIME_DIRECTORY, else nowhere].
+    #[arg(long, value_name = "PATH", global = true)]
+    pub runtime_dir: Option<String>,
 }

@@ -5,10 +5,13 @@
 //! the store, the access log, metrics, and the life of a service.
 
 mod access_log;
+mod acknowledge;
+mod address;
 mod certificates;
 mod changes;
 pub mod check;
 pub mod cli;
+pub mod explain;
 mod files;
 mod follower;
 mod metrics;
@@ -18,3 +21,4 @@ pub mod run;
 mod saved;
 pub mod settings;
 pub mod sockets;
+mod status_page;

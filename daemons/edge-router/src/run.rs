@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::access_log::Logs;
+use crate::acknowledge::Acknowledgement;
 use crate::certificates::CertificateStore;
 use crate::changes::{Change, Changes};
 use crate::files;
@@ -28,6 +29,7 @@ use crate::report;
 use crate::saved::Saved;
 use crate::settings::Settings;
 use crate::sockets::{Kind, Named};
+use crate::status_page::{self, Facts, Sources};
 
 /// How long the store may take at the start before an earlier run's table is used.
 const FIRST_LISTING: Duration = Duration::from_secs(2);
@@ -54,13 +56,13 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
     let mut follower = Follower::new(CertificateStore::new(settings.certificates.clone()));
-    let mut changes = match &settings.routes {
-        Some(path) => {
-            let (changes, file) = Changes::of_file(path)?;
-            follower.take_file(file, unix_time());
-            changes
-        }
-        None => Changes::of_store()?,
+    let (mut changes, acknowledgement) = if let Some(path) = &settings.routes {
+        let (changes, file) = Changes::of_file(path)?;
+        follower.take_file(file, unix_time());
+        (changes, None)
+    } else {
+        let (changes, store) = Changes::of_store()?;
+        (changes, Some(Acknowledgement::new(&store, settings.consumer.clone())))
     };
     if settings.routes.is_none() && settings.domains.is_empty() {
         tracing::warn!(
@@ -83,8 +85,11 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     let table = Table::empty(Arc::clone(&settings.domains)).next(&follower.routes, follower.revision);
     let proxy = Proxy::start(listeners, table, settings.proxy.clone(), move || logs.log())
         .context("the workers can't be started")?;
+    let facts = Arc::new(Mutex::new(Facts::default()));
     if let Some(folder) = &settings.runtime_dir {
-        metrics::serve(folder, proxy.metrics(), Arc::clone(&gauges));
+        metrics::serve(folder, proxy.metrics(), Arc::clone(&gauges), follower.certificates.resolver());
+        let sources = Sources { facts: Arc::clone(&facts), table: proxy.reader(), metrics: proxy.metrics() };
+        status_page::serve(folder, sources);
     }
     let mut router = Router {
         follower,
@@ -98,6 +103,8 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
         untold: false,
         told: None,
         conflicts: BTreeSet::new(),
+        acknowledgement,
+        facts,
     };
     router.begin();
     router.work(&mut changes, &mut shutdown).await;
@@ -245,6 +252,8 @@ struct Router {
     told: Option<(Instant, String)>,
     /// Those that were told.
     conflicts: BTreeSet<Conflict>,
+    acknowledgement: Option<Acknowledgement>,
+    facts: Arc<Mutex<Facts>>,
 }
 
 impl Router {
@@ -259,7 +268,25 @@ impl Router {
         let status = self.status();
         self.notifier.ready(&status);
         self.told = Some((Instant::now(), status));
+        self.acknowledge_all();
+        self.renew_facts(true);
         self.look();
+    }
+
+    /// Says for every app which revision is served. Not for what comes from the disk: that may be long out of date.
+    fn acknowledge_all(&mut self) {
+        let table = self.proxy.table();
+        let apps = table.services().iter().map(|service| service.app().clone()).collect();
+        self.acknowledge(&apps);
+    }
+
+    fn acknowledge(&mut self, apps: &BTreeSet<AppName>) {
+        if let Some(acknowledgement) = &mut self.acknowledgement
+            && self.follower.source == Source::Store
+        {
+            let table = self.proxy.table();
+            acknowledgement.serve(apps, self.follower.revision, |app| table.service(app).is_some());
+        }
     }
 
     async fn work(&mut self, changes: &mut Changes, shutdown: &mut Shutdown) {
@@ -282,6 +309,7 @@ impl Router {
     /// Takes the change and all others that are there, then publishes one table for them.
     fn follow(&mut self, change: Change, changes: &mut Changes) {
         let now = unix_time();
+        let source = self.follower.source;
         let mut apps = take(&mut self.follower, change, now);
         for _ in 0..EVENTS_AT_ONCE {
             let Some(change) = changes.next().now_or_never() else { break };
@@ -289,6 +317,11 @@ impl Router {
         }
         look_at_certificates(&mut self.follower);
         self.publish(&apps);
+        if self.follower.source == source {
+            self.acknowledge(&apps);
+        } else {
+            self.acknowledge_all();
+        }
         self.tell_status(true);
     }
 
@@ -364,6 +397,7 @@ impl Router {
         gauges.connections.store(number(self.proxy.open_connections()), Relaxed);
         gauges.skipped.store(routes.skipped(), Relaxed);
         self.untold |= changed;
+        self.renew_facts(changed);
         let pause = if self.untold { STATUS_PAUSE } else { STATUS_EVERY };
         if self.told.as_ref().is_none_or(|(at, _)| at.elapsed() >= pause) {
             self.untold = false;
@@ -375,11 +409,24 @@ impl Router {
         }
     }
 
+    /// What the page shows.
+    fn renew_facts(&self, changed: bool) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.status = self.status();
+        if changed || self.told.is_none() {
+            let unusable = self.follower.routes.unusable();
+            facts.unusable = unusable.map(|(key, reason)| (key.to_owned(), reason.to_owned())).collect();
+        }
+    }
+
     async fn end(mut self) {
         let open = self.proxy.open_connections();
         self.notifier.stopping(&format!("finishing {open} connections; new ones wait at the socket"));
         self.notifier.extend_timeout(self.settings.drain.old + self.settings.drain.last + DRAIN_MARGIN);
         tracing::info!(CONNECTIONS = open, "stopping; open requests are finished");
+        if let Some(acknowledgement) = self.acknowledgement.take() {
+            acknowledgement.release().await;
+        }
         let drained = self.proxy.drain(self.settings.drain).await;
         if let Some(saving) = self.saving.take()
             && saving.await.is_err()
@@ -415,6 +462,6 @@ fn write(saved: &Saved, folder: &Path) {
     }
 }
 
-fn unix_time() -> u64 {
+pub(crate) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,13 +1,13 @@
 //! Options, environment and files turned into types.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoy_config::{ConfigError, SearchPath, Span, load, merge_options};
-use convoy_keys::Network;
+use convoy_config::{ConfigError, SearchPath, Span, load, machine_id, merge_options};
+use convoy_keys::{InstanceName, Network};
 use convoy_proxy::DrainLimits;
 use convoy_routing::Domain;
 use serde::Deserialize;
@@ -110,8 +110,10 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// Where the table is kept.
     pub state_dir: Option<PathBuf>,
-    /// Where the metrics socket is made.
+    /// Where the sockets for metrics and status are made.
     pub runtime_dir: Option<PathBuf>,
+    /// Under this name it is told which revision is served.
+    pub consumer: InstanceName,
     /// What the data path is told.
     pub proxy: convoy_proxy::Settings,
     /// Somebody wrote the number of connections; otherwise it is what there is room for, up to the default.
@@ -148,7 +150,12 @@ impl Settings {
             certificates: options.certificates.clone().or_else(|| fragment.certificates.clone()),
             proxy_protocol: fragment.proxy_protocol.clone().unwrap_or_default(),
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
-            runtime_dir: variable("RUNTIME_DIRECTORY").map(PathBuf::from),
+            runtime_dir: options
+                .runtime_dir
+                .clone()
+                .or_else(|| variable("RUNTIME_DIRECTORY"))
+                .map(PathBuf::from),
+            consumer: consumer(variable)?,
             max_connections_given: fragment.max_connections.is_some(),
             drain: drain(&fragment),
             proxy: proxy(threads, fragment)?,
@@ -181,6 +188,15 @@ fn listen(text: &str) -> Result<(String, Address), ConfigError> {
             format!("{text:?} names no socket; write it as http=127.0.0.1:8080 or https=127.0.0.1:8443"),
         )),
     }
+}
+
+/// `edge-<machine id>`; load balancers stand beside it.
+fn consumer(variable: impl Fn(&str) -> Option<String>) -> Result<InstanceName, ConfigError> {
+    let machine = machine_id(variable, Path::new("/etc/machine-id"));
+    // Without an identity a name for this run has to do; the lease takes it away when it ends.
+    let name = machine.map_or_else(|_| format!("run-{}", std::process::id()), |machine| machine.to_string());
+    InstanceName::parse(&format!("edge-{name}"))
+        .map_err(|error| ConfigError::value("machine id", error.to_string()))
 }
 
 fn drain(fragment: &Fragment) -> DrainLimits {

@@ -57,7 +57,7 @@ impl Attempts {
                 pool = match worker.newer(&pool) {
                     Some(newer) => newer,
                     None if tried.is_empty() => {
-                        another_target(worker, &pool, exchange.started).await.ok_or(failure)?
+                        Box::pin(another_target(worker, &pool, exchange.started)).await.ok_or(failure)?
                     }
                     None => return Err(failure),
                 };
@@ -79,7 +79,9 @@ impl Attempts {
                 }
             };
             let copy = self.repeatable.then(|| copy_head(&request));
-            exchange.sending(worker.clock.refresh());
+            // Nothing was waited for, as a rule, and looking at the clock is not free.
+            let at_once = reused && exchange.retries == 0 && exchange.place.is_none();
+            exchange.sending(if at_once { exchange.started } else { worker.clock.refresh() });
             sends += 1;
             let failed = match answer(exchange, sender.send(request)).await? {
                 Ok(response) => {
@@ -111,10 +113,12 @@ impl Attempts {
 
     /// An idle connection, or a new one. Tells whether it was used before.
     async fn connection(&self, worker: &Rc<Worker>, upstream: &Upstream) -> Result<(Sender, bool), Reason> {
-        match idle(upstream, self.http2, self.repeatable).await {
-            Some(sender) => Ok((sender, true)),
-            None => upstream.connect(worker, self.http2, self.connect).await.map(|sender| (sender, false)),
+        if let Some(sender) = idle(upstream, self.http2, self.repeatable).await {
+            return Ok((sender, true));
         }
+        // In a box: connecting is rare and its state large, and every request would carry the room for it.
+        let connected = Box::pin(upstream.connect(worker, self.http2, self.connect)).await;
+        connected.map(|sender| (sender, false))
     }
 }
 

@@ -129,7 +129,8 @@ pub(crate) async fn run(
         let (wire, server_name, http2) = secured(&worker, plain, &door).await?;
         io::Result::Ok((peer, wire, server_name, http2))
     };
-    let (peer, wire, server_name, http2) = match watched(&control, began).await {
+    // In boxes: a connection is long past its beginning, or of another kind, for most of its life.
+    let (peer, wire, server_name, http2) = match Box::pin(watched(&control, began)).await {
         Some(Ok(ready)) => ready,
         Some(Err(error)) => {
             tracing::debug!(%error, "a connection did not come as far as a request");
@@ -160,7 +161,7 @@ pub(crate) async fn run(
         _open: open,
     });
     let io = ClientIo::new(wire, Arc::clone(&control));
-    if http2 { two(client, io).await } else { one(client, io).await }
+    if http2 { Box::pin(two(client, io)).await } else { one(client, io).await }
 }
 
 async fn one(client: Rc<Client>, io: ClientIo) {

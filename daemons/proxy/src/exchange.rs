@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, request};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -17,6 +17,8 @@ use crate::reason::Reason;
 use crate::record::Record;
 use crate::sender::Sender;
 use crate::upstream::Upstream;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Dropping it ends it: the target's count goes down and the request is logged, whatever the reason.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl Exchange {
             uri: parts.uri.clone(),
             version: parts.version,
             host: parts.headers.get(HOST).cloned().or_else(authority),
-            trace: parts.headers.get("traceparent").cloned(),
+            trace: parts.headers.get(TRACEPARENT).cloned(),
             upstream: None,
             sent: None,
             upstream_time: None,

@@ -63,7 +63,7 @@ pub(crate) async fn forward(
         return Err(Reason::TooLarge);
     }
     if let Some(gate) = &pool.gate {
-        exchange.place = Some(gate.enter().await.ok_or(Reason::Busy)?);
+        exchange.place = Some(Box::pin(gate.enter()).await.ok_or(Reason::Busy)?);
     }
 
     let has_body = !body.is_end_stream();

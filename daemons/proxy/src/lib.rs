@@ -36,7 +36,7 @@ mod worker;
 
 pub use listener::{Covers, Listener, Socket, Tls};
 pub use metrics::{LATENCY_BOUNDS_MS, Metrics, RouteTotals, Totals};
-pub use proxy::{DrainLimits, Drained, Proxy};
+pub use proxy::{DrainLimits, Drained, Proxy, TableReader};
 pub use reason::Reason;
 pub use record::{NoLog, Record, RequestLog};
 pub use settings::{Settings, Timeouts};

@@ -51,6 +51,17 @@ pub struct Drained {
     pub took: Duration,
 }
 
+/// Sees the table that requests are routed by.
+#[derive(Debug, Clone)]
+pub struct TableReader(Arc<ArcSwap<Table>>);
+
+impl TableReader {
+    /// The table at this moment.
+    pub fn load(&self) -> Arc<Table> {
+        self.0.load_full()
+    }
+}
+
 /// A running proxy. Dropping it ends it at once; [`Proxy::drain`] ends it politely.
 #[derive(Debug)]
 pub struct Proxy {
@@ -126,6 +137,11 @@ impl Proxy {
     /// The table that requests are routed by.
     pub fn table(&self) -> Arc<Table> {
         self.table.load_full()
+    }
+
+    /// The table at any time, for those who only read it.
+    pub fn reader(&self) -> TableReader {
+        TableReader(Arc::clone(&self.table))
     }
 
     /// The numbers.

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::reason::Reason;
 use crate::sender::{Local, Sender};
+use crate::wire::ToTarget;
 use crate::worker::Worker;
 
 /// Read buffers of a connection to a target grow up to this. Bounds memory, not the size of a body.
@@ -181,7 +182,7 @@ impl Upstream {
     async fn dial(&self, worker: &Rc<Worker>, http2: bool) -> Result<Sender, DialError> {
         let stream = TcpStream::connect(self.target.address()).await?;
         stream.set_nodelay(true)?;
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(ToTarget(stream));
         let open = Open::count(worker);
         if http2 {
             let (sender, connection) = http2::Builder::new(Local)

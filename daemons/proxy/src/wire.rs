@@ -8,6 +8,36 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+/// Up to this size what is to be written is put together first: a plain write of a small answer costs the kernel less
+/// than a list of its parts.
+const TOGETHER_MAX: usize = 1024;
+
+/// Writes a list of parts: small ones as one.
+pub(crate) fn poll_write_parts<W: AsyncWrite>(
+    stream: Pin<&mut W>,
+    cx: &mut Context<'_>,
+    parts: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let mut filled = parts.iter().filter(|part| !part.is_empty());
+    let (first, second) = (filled.next(), filled.next());
+    let Some(first) = first else { return Poll::Ready(Ok(0)) };
+    if second.is_none() {
+        return stream.poll_write(cx, first);
+    }
+    if parts.iter().map(|part| part.len()).sum::<usize>() > TOGETHER_MAX {
+        return stream.poll_write_vectored(cx, parts);
+    }
+    let mut space = [0; TOGETHER_MAX];
+    let mut length = 0;
+    for part in parts {
+        if let Some(place) = space.get_mut(length..length + part.len()) {
+            place.copy_from_slice(part);
+            length += part.len();
+        }
+    }
+    stream.poll_write(cx, space.get(..length).unwrap_or_default())
+}
+
 /// An accepted socket, on its way to a worker.
 #[derive(Debug)]
 pub(crate) enum Accepted {
@@ -121,8 +151,8 @@ impl AsyncWrite for Plain {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.kind {
-            Kind::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Kind::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Kind::Tcp(stream) => poll_write_parts(Pin::new(stream), cx, slices),
+            Kind::Unix(stream) => poll_write_parts(Pin::new(stream), cx, slices),
         }
     }
 }
@@ -184,6 +214,75 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+}
+
+/// A connection to a target.
+#[derive(Debug)]
+pub(crate) struct ToTarget(pub(crate) TcpStream);
+
+impl AsyncRead for ToTarget {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ToTarget {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll_write_parts(Pin::new(&mut self.0), cx, slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn parts_arrive_in_order_however_they_are_written() {
+        for sizes in [vec![], vec![0, 5], vec![3, 4, 5], vec![1000, 24], vec![1000, 25], vec![5000, 5000]] {
+            let (mut near, mut far) = tokio::io::duplex(1 << 20);
+            let bytes: Vec<Vec<u8>> = sizes
+                .iter()
+                .enumerate()
+                .map(|(index, size)| vec![u8::try_from(index).unwrap(); *size])
+                .collect();
+            let parts: Vec<_> = bytes.iter().map(|part| io::IoSlice::new(part)).collect();
+            let written = poll_fn(|cx| poll_write_parts(Pin::new(&mut near), cx, &parts)).await.unwrap();
+            drop(near);
+            let mut received = Vec::new();
+            far.read_to_end(&mut received).await.unwrap();
+            // A stream may take less than all; what it took is the beginning.
+            assert_eq!(received, bytes.concat()[..written], "{sizes:?}");
+            assert!(written > 0 || bytes.concat().is_empty());
         }
     }
 }

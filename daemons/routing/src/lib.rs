@@ -13,6 +13,7 @@ pub mod balance;
 mod document;
 mod domain;
 mod ejection;
+mod explain;
 mod file;
 mod host;
 mod index;

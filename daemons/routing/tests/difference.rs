@@ -62,7 +62,7 @@ fn shape(table: &Table) -> Shape {
     ["a", "b", "c", "a.d", "b.d", "c.d", "x y", "x.example", "y.example"]
         .into_iter()
         .filter_map(|host| {
-            let service = table.find(host, "/").unwrap()?.service;
+            let service = table.find(host, "/").ok()??.service;
             let targets: Vec<_> = service
                 .slots()
                 .iter()

@@ -286,8 +286,26 @@ impl Keys {
         self.runtime.block_on(self.store.put(&format!("/services/{key}"), value.as_bytes())).unwrap();
     }
 
-    pub(crate) fn delete(&self, key: &str) {
-        self.runtime.block_on(self.store.delete(&format!("/services/{key}"))).unwrap();
+    /// A key outside of `/services/`.
+    pub(crate) fn put_at(&self, key: &str, value: &str) {
+        self.runtime.block_on(self.store.put(key, value.as_bytes())).unwrap();
+    }
+
+    /// The revision at which the key was gone.
+    pub(crate) fn delete(&self, key: &str) -> i64 {
+        self.runtime.block_on(self.store.delete(&format!("/services/{key}"))).unwrap().get()
+    }
+
+    pub(crate) fn revision(&self) -> i64 {
+        self.runtime.block_on(self.store.revision()).unwrap().get()
+    }
+
+    /// The revision of an app that the one router here says it serves.
+    pub(crate) fn applied(&self, app: &str) -> Option<String> {
+        let listed = self.runtime.block_on(self.store.list(&format!("/convoy/applied/{app}/"))).unwrap();
+        let entry = listed.entries.values().next()?;
+        assert!(entry.key.contains("/edge-"), "{}", entry.key);
+        Some(String::from_utf8(entry.value.clone()).unwrap())
     }
 }
 

@@ -43,9 +43,9 @@ fn a_door_with_tls_serves_names_by_their_certificates() {
     let trusted = certificate(&certificates, "a", &["a.example", "www.a.example"]);
     let other = certificate(&certificates, "b", &["b.example"]);
     let (one, two) = (target("one"), target("two"));
-    let routes = folder.path().join("routes.json");
+    let file = folder.path().join("routes.json");
     fs::write(
-        &routes,
+        &file,
         format!(
             r#"{{"routes":[{{"host":["a.example","www.a.example"],"https":true,"hsts":true,"targets":["{one}"]}},
                 {{"host":"b.example","targets":["{two}"]}}]}}"#
@@ -54,7 +54,7 @@ fn a_door_with_tls_serves_names_by_their_certificates() {
     .unwrap();
     let door = Door::new();
     let port = free_port();
-    let router = door.open_with_tls(&routes, port, &certificates);
+    let router = door.open_with_tls(&file, port, &certificates);
     door.wait_for("READY=1");
 
     let url = |host: &str| format!("https://{host}:{port}/");
