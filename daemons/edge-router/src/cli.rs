@@ -48,7 +48,7 @@ pub struct Options {
     /// Apps are served below this domain. Can be repeated [environment: EDGE_ROUTER_DOMAINS, separated by commas].
     #[arg(long = "domain", value_name = "DOMAIN", global = true)]
     pub domains: Vec<String>,
-    /// An entry per request: journal, stderr or off [default: wherever the log goes].
+    /// An entry per request: journal, stderr, combined (as nginx has it), json, or off [default: wherever the log goes].
     #[arg(long, value_name = "WHERE", env = "EDGE_ROUTER_ACCESS_LOG", global = true)]
     pub access_log: Option<String>,
     /// Threads that serve requests [default: one per processor].

@@ -10,6 +10,7 @@ use convoy_store::{Change, FeedEvent};
 use tokio::time::Instant;
 
 use crate::certificates::CertificateStore;
+use crate::imports::Imports;
 use crate::saved::Saved;
 
 /// Where the routes come from.
@@ -34,14 +35,16 @@ pub(crate) struct Follower {
     /// Entries of the routes file that are of no use.
     pub(crate) refused: usize,
     pub(crate) certificates: CertificateStore,
+    pub(crate) imports: Imports,
     written: BTreeMap<AppName, Document>,
     away: Option<(Instant, String)>,
 }
 
 impl Follower {
-    pub(crate) fn new(certificates: CertificateStore) -> Self {
+    pub(crate) fn new(certificates: CertificateStore, imports: Imports) -> Self {
         Self {
             certificates,
+            imports,
             routes: Routes::new(),
             revision: 0,
             source: Source::Nothing,
@@ -57,6 +60,10 @@ impl Follower {
         for (key, text) in &saved.certificates {
             self.put_certificate(key, text.as_bytes());
         }
+        for (key, text) in &saved.imported {
+            self.imports.put(key, text.as_bytes());
+        }
+        self.follow_imports(saved.time);
         self.revision = saved.revision;
         self.source = Source::File(saved.time);
     }
@@ -72,8 +79,10 @@ impl Follower {
             FeedEvent::Listed(snapshot) => {
                 for entry in snapshot.entries.values() {
                     self.put_certificate(&entry.key, &entry.value);
+                    self.imports.put(&entry.key, &entry.value);
                 }
                 self.certificates.retain(|key| snapshot.entries.contains_key(key));
+                self.imports.retain(|key| snapshot.entries.contains_key(key));
                 let entries = snapshot.entries.values();
                 let effects = self.routes.replace(
                     entries.map(|entry| {
@@ -84,13 +93,17 @@ impl Follower {
                 self.revision = snapshot.revision.get();
                 self.source = Source::Store;
                 self.back();
-                Self::settle(effects)
+                let mut apps = Self::settle(effects);
+                apps.extend(self.follow_imports(now));
+                apps
             }
             FeedEvent::Changed { revision, changes } => {
                 let effects = changes.iter().map(|change| self.change(change, now)).collect();
                 self.revision = self.revision.max(revision.get());
                 self.back();
-                Self::settle(effects)
+                let mut apps = Self::settle(effects);
+                apps.extend(self.follow_imports(now));
+                apps
             }
             FeedEvent::Current { revision } => {
                 self.revision = self.revision.max(revision.get());
@@ -140,8 +153,23 @@ impl Follower {
                 self.certificates.delete(key);
                 Effect::None
             }
+            Change::Put(entry) if self.imports.wants(&entry.key) => {
+                self.imports.put(&entry.key, &entry.value);
+                Effect::None
+            }
+            Change::Delete { key, .. } if self.imports.wants(key) => {
+                self.imports.delete(key);
+                Effect::None
+            }
             Change::Put(entry) => self.routes.put(&entry.key, &entry.value, entry.create_revision.get(), now),
             Change::Delete { key, .. } => self.routes.delete(key, now),
+        }
+    }
+
+    fn follow_imports(&mut self, now: u64) -> BTreeSet<AppName> {
+        match self.imports.documents() {
+            Some(documents) => self.routes.replace_documents(documents, now),
+            None => BTreeSet::new(),
         }
     }
 
@@ -259,7 +287,7 @@ mod tests {
 
     #[test]
     fn events_become_routes() {
-        let mut follower = Follower::new(CertificateStore::default());
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
         let entries =
             BTreeMap::from([("/services/a/lb/1".to_owned(), entry("/services/a/lb/1", "10.0.0.1:80", 3))]);
         let listed = FeedEvent::Listed(Snapshot { revision: Revision::new(10), entries });
@@ -282,7 +310,7 @@ mod tests {
     #[test]
     fn an_entry_that_is_of_no_use_takes_nothing_away() {
         let file = |text: &str| RoutesFile::parse(text.as_bytes()).unwrap();
-        let mut follower = Follower::new(CertificateStore::default());
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
         let entry = |host: &str, target: &str| format!(r#"{{"host":"{host}","targets":["{target}"]}}"#);
         let (a, b) = (entry("a.example", "10.0.0.1:80"), entry("b.example", "10.0.0.2:80"));
         let changed = follower.take_file(file(&format!(r#"{{"routes":[{a},{b}]}}"#)), 0);
@@ -296,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_changes_nothing_and_is_noticed_once() {
-        let mut follower = Follower::new(CertificateStore::default());
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
         follower.routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
         let stale = |error: &str| FeedEvent::Stale { error: error.to_owned() };
         assert!(follower.take(&stale("first"), 0).is_empty());
@@ -312,8 +340,8 @@ mod tests {
         let mut routes = Routes::new();
         routes.put("/services/a/lb/1", b"10.0.0.1:80", 3, 0);
         routes.put("/services/gone/lb/1", b"10.0.0.9:80", 4, 0);
-        let mut follower = Follower::new(CertificateStore::default());
-        follower.adopt(&Saved::of(&routes, &CertificateStore::default(), 8, 100));
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        follower.adopt(&Saved::of(&routes, &CertificateStore::default(), &Imports::default(), 8, 100));
         assert_eq!((follower.source, follower.revision), (Source::File(100), 8));
         let entries =
             BTreeMap::from([("/services/a/lb/1".to_owned(), entry("/services/a/lb/1", "10.0.0.1:80", 3))]);

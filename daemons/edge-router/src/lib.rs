@@ -14,6 +14,7 @@ pub mod cli;
 pub mod explain;
 mod files;
 mod follower;
+mod imports;
 mod metrics;
 mod report;
 pub mod routes_file;

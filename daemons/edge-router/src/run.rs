@@ -24,6 +24,7 @@ use crate::certificates::CertificateStore;
 use crate::changes::{Change, Changes};
 use crate::files;
 use crate::follower::{Follower, Source};
+use crate::imports::Imports;
 use crate::metrics::{self, Gauges};
 use crate::report;
 use crate::saved::Saved;
@@ -55,13 +56,16 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     bound_connections(&mut settings);
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
-    let mut follower = Follower::new(CertificateStore::new(settings.certificates.clone()));
+    let mut follower = Follower::new(
+        CertificateStore::new(settings.certificates.clone()),
+        Imports::new(settings.imports.clone()),
+    );
     let (mut changes, acknowledgement) = if let Some(path) = &settings.routes {
         let (changes, file) = Changes::of_file(path)?;
         follower.take_file(file, unix_time());
         (changes, None)
     } else {
-        let (changes, store) = Changes::of_store()?;
+        let (changes, store) = Changes::of_store(&settings.imports)?;
         (changes, Some(Acknowledgement::new(&store, settings.consumer.clone())))
     };
     if settings.routes.is_none() && settings.domains.is_empty() {
@@ -80,8 +84,9 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     let listeners = listeners(&mut settings, sockets, &follower.certificates)?;
 
     let gauges = Arc::new(Gauges::default());
-    let (logs, log_writer) = Logs::start(settings.access_log, Arc::clone(&gauges.log_dropped))
-        .context("the access log can't be started")?;
+    let (logs, log_writer) =
+        Logs::start(settings.access_log, settings.access_log_every, Arc::clone(&gauges.log_dropped))
+            .context("the access log can't be started")?;
     let table = Table::empty(Arc::clone(&settings.domains)).next(&follower.routes, follower.revision);
     let proxy = Proxy::start(listeners, table, settings.proxy.clone(), move || logs.log())
         .context("the workers can't be started")?;
@@ -366,8 +371,13 @@ impl Router {
             return;
         }
         self.unsaved = false;
-        let saved =
-            Saved::of(&self.follower.routes, &self.follower.certificates, self.follower.revision, now);
+        let saved = Saved::of(
+            &self.follower.routes,
+            &self.follower.certificates,
+            &self.follower.imports,
+            self.follower.revision,
+            now,
+        );
         self.saving = Some(tokio::task::spawn_blocking(move || write(&saved, &folder)));
     }
 
@@ -441,6 +451,7 @@ impl Router {
                 &Saved::of(
                     &self.follower.routes,
                     &self.follower.certificates,
+                    &self.follower.imports,
                     self.follower.revision,
                     unix_time(),
                 ),

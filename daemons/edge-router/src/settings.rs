@@ -9,7 +9,7 @@ use std::time::Duration;
 use convoy_config::{ConfigError, SearchPath, Span, load, machine_id, merge_options};
 use convoy_keys::{InstanceName, Network};
 use convoy_proxy::DrainLimits;
-use convoy_routing::Domain;
+use convoy_routing::{Domain, Import};
 use serde::Deserialize;
 
 use crate::cli::Options;
@@ -34,9 +34,11 @@ struct Fragment {
     trusted_proxies: Option<Vec<String>>,
     proxy_protocol: Option<Vec<String>>,
     certificates: Option<PathBuf>,
+    import: Option<Vec<String>>,
     max_streams: Option<u32>,
     body_max: Option<u64>,
     access_log: Option<String>,
+    access_log_every: Option<u32>,
     header_timeout: Option<Span>,
     keep_alive_timeout: Option<Span>,
     request_body_timeout: Option<Span>,
@@ -55,9 +57,11 @@ merge_options!(Fragment {
     trusted_proxies,
     proxy_protocol,
     certificates,
+    import,
     max_streams,
     body_max,
     access_log,
+    access_log_every,
     header_timeout,
     keep_alive_timeout,
     request_body_timeout,
@@ -74,8 +78,12 @@ merge_options!(Fragment {
 pub enum AccessLog {
     /// To the journal, as fields.
     Journal,
-    /// To standard error, as lines.
+    /// To standard error, as lines for people.
     Stderr,
+    /// To standard error, in nginx's and Apache's combined format.
+    Combined,
+    /// To standard error, an object of JSON per line.
+    Json,
     /// Nowhere.
     Off,
 }
@@ -87,8 +95,12 @@ impl FromStr for AccessLog {
         match text {
             "journal" => Ok(Self::Journal),
             "stderr" => Ok(Self::Stderr),
+            "combined" => Ok(Self::Combined),
+            "json" => Ok(Self::Json),
             "off" => Ok(Self::Off),
-            _ => Err(format!("{text:?} is no place for the access log; write journal, stderr or off")),
+            _ => Err(format!(
+                "{text:?} is no place for the access log; write journal, stderr, combined, json or off"
+            )),
         }
     }
 }
@@ -104,10 +116,14 @@ pub struct Settings {
     pub routes: Option<PathBuf>,
     /// A folder with certificates.
     pub certificates: Option<PathBuf>,
+    /// Key layouts of other proxies that are followed, too.
+    pub imports: Vec<Import>,
     /// Names of the sockets on which trusted proxies begin with the PROXY protocol.
     pub proxy_protocol: Vec<String>,
     /// Where entries about requests go.
     pub access_log: AccessLog,
+    /// One of so many requests that went well has an entry; those that didn't all have.
+    pub access_log_every: u32,
     /// Where the table is kept.
     pub state_dir: Option<PathBuf>,
     /// Where the sockets for metrics and status are made.
@@ -146,8 +162,20 @@ impl Settings {
                 None if variable("JOURNAL_STREAM").is_some() => AccessLog::Journal,
                 None => AccessLog::Stderr,
             },
+            access_log_every: fragment.access_log_every.unwrap_or(1).max(1),
+            imports: fragment
+                .import
+                .iter()
+                .flatten()
+                .map(|text| parse("[edge-router] import", text))
+                .collect::<Result<_, _>>()?,
             routes: options.routes.clone(),
-            certificates: options.certificates.clone().or_else(|| fragment.certificates.clone()),
+            certificates: options
+                .certificates
+                .clone()
+                .or_else(|| fragment.certificates.clone())
+                // What LoadCredential= of the unit put there (systemd.exec(5)).
+                .or_else(|| variable("CREDENTIALS_DIRECTORY").map(PathBuf::from)),
             proxy_protocol: fragment.proxy_protocol.clone().unwrap_or_default(),
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
             runtime_dir: options
@@ -332,6 +360,7 @@ mod tests {
             ("[edge-router]\nheader_timeout = 'long'\n", "10-a.toml:2: \"long\" is no time"),
             ("[edge-router]\nmax_connections = 0\n", "max_connections: 0 is out of range"),
             ("[edge-router]\ntrusted_proxies = ['x']\n", "trusted_proxies: \"x\" is no network"),
+            ("[edge-router]\nimport = ['nginx']\n", "import: \"nginx\" is nothing to import"),
             ("[edge-router]\nstall_timeout = 0\n", "[edge-router] stall_timeout: a limit of 0"),
             ("[edge-router]\naccess_log = 'file'\n", "access_log: \"file\" is no place"),
         ] {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -40,6 +40,8 @@ pub(crate) struct Exchange {
     version: Version,
     host: Option<HeaderValue>,
     trace: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
     upstream: Option<Rc<Upstream>>,
     sent: Option<Instant>,
     upstream_time: Option<Duration>,
@@ -58,6 +60,9 @@ impl Exchange {
         request_id: HeaderValue,
         parts: &request::Parts,
     ) -> Box<Self> {
+        let wanted =
+            |name: HeaderName| parts.headers.get(name).filter(|_| client.worker.wants_agent).cloned();
+        let (referer, agent) = (wanted(REFERER), wanted(USER_AGENT));
         // In HTTP/2 the host is in the target; the field is made from it only later.
         let authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
 
@@ -76,6 +81,8 @@ impl Exchange {
             version: parts.version,
             host: parts.headers.get(HOST).cloned().or_else(authority),
             trace: parts.headers.get(TRACEPARENT).cloned(),
+            referer,
+            agent,
             upstream: None,
             sent: None,
             upstream_time: None,
@@ -217,7 +224,9 @@ impl Drop for Exchange {
             bytes: self.bytes,
             retries: self.retries,
             reason: self.reason.map_or("", Reason::as_str),
-            trace: self.trace.as_ref().and_then(|trace| trace.to_str().ok()).unwrap_or(""),
+            trace: words(self.trace.as_ref()),
+            referer: words(self.referer.as_ref()),
+            agent: words(self.agent.as_ref()),
         });
         self.leave_upstream();
         match &self.stream {
@@ -226,4 +235,9 @@ impl Drop for Exchange {
             None => self.client.control.enter(Phase::Idle),
         }
     }
+}
+
+/// A field that is text, or nothing.
+fn words(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
 }

@@ -40,6 +40,10 @@ pub struct Record<'a> {
     pub reason: &'static str,
     /// The `traceparent` field, empty when there is none.
     pub trace: &'a str,
+    /// `Referer` and `User-Agent`, empty when there are none, or when the log doesn't want them.
+    pub referer: &'a str,
+    /// See [`Record::referer`].
+    pub agent: &'a str,
 }
 
 /// Takes records on one worker's thread. It must never block and never wait.
@@ -49,6 +53,11 @@ pub trait RequestLog {
 
     /// Called a few times a second: what was held back can go.
     fn flush(&mut self);
+
+    /// Whether `Referer` and `User-Agent` are to be kept for it; asked once.
+    fn wants_agent(&self) -> bool {
+        false
+    }
 }
 
 /// Takes no records.

@@ -144,8 +144,8 @@ impl Routes {
         effects
     }
 
-    /// These are all the documents there are, beside those of the store: what a routes file has. Gives the apps that
-    /// changed.
+    /// These are all the documents there are, beside those under `/convoy/routes/`: what a routes file has, or what was
+    /// imported. Gives the apps that changed.
     pub fn replace_documents(
         &mut self,
         documents: BTreeMap<AppName, Document>,
@@ -155,7 +155,7 @@ impl Routes {
         let gone: Vec<_> = self
             .apps
             .iter()
-            .filter(|(name, app)| app.has_document() && !documents.contains_key(*name))
+            .filter(|(name, app)| app.is_from_elsewhere() && !documents.contains_key(*name))
             .map(|(name, _)| name.clone())
             .collect();
         for app in gone {
@@ -164,7 +164,10 @@ impl Routes {
             }
         }
         for (app, document) in documents {
-            if self.set_document(&app, document, None, now) {
+            // What the app's own key says comes first.
+            let is_own =
+                self.apps.get(&app).is_some_and(|app| app.has_document() && !app.is_from_elsewhere());
+            if !is_own && self.set_document(&app, document, None, now) {
                 changed.insert(app);
             }
         }

@@ -174,3 +174,24 @@ fn documents_in_the_store_are_followed_and_explained() {
     // A restart follows the last text that made sense, from the disk or from nobody.
     assert!(router.stop().0.success());
 }
+
+#[test]
+fn keys_of_another_proxy_are_followed_where_it_is_wanted() {
+    let keys = Keys::start();
+    let one = target("one");
+    keys.put_at("/vulcand/backends/b/servers/s1", &format!(r#"{{"URL":"http://{one}"}}"#));
+    keys.put_at("/vulcand/frontends/f/frontend", r#"{"BackendId":"b","Route":"Host(\"old.d.example\")"}"#);
+    let door = Door::new();
+    let config = door.folder.path().join("config.d");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(config.join("10-a.toml"), "[edge-router]\nimport = ['vulcand']\n").unwrap();
+    let router = door.open_configured(&keys.endpoints(), &config);
+    door.wait_for("READY=1");
+    let mut client = Client::new(door.address);
+    assert_eq!(client.get("old"), (200, "one".to_owned()));
+    keys.put_at("/vulcand/frontends/f/frontend", r#"{"BackendId":"b","Route":"Host(\"new.d.example\")"}"#);
+    until_answer(&mut client, "new", (200, "one"));
+    keys.put_at("/vulcand/frontends/f/middlewares/m", "{}");
+    router.wait_for_log("the key /vulcand/frontends/f/middlewares/m is not followed");
+    assert!(router.stop().0.success());
+}

@@ -74,6 +74,13 @@ impl Door {
         command
     }
 
+    /// Starts a router with configuration files.
+    pub(crate) fn open_configured(&self, endpoints: &str, config: &Path) -> Router {
+        let mut command = self.command(endpoints);
+        command.env("CONVOY_CONFIG_PATH", config);
+        Router::start(command)
+    }
+
     /// Starts a router with the socket and a routes file instead of a store.
     pub(crate) fn open_with_file(&self, path: &Path) -> Router {
         let mut command = self.command("");

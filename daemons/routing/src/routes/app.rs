@@ -51,6 +51,11 @@ impl App {
         self.followed.is_some()
     }
 
+    /// Whether the document is from a file, or imported.
+    pub(super) fn is_from_elsewhere(&self) -> bool {
+        self.followed.as_ref().is_some_and(|followed| followed.origin.is_none())
+    }
+
     pub(super) fn follows(&self, document: &Document) -> bool {
         self.followed.as_ref().is_some_and(|followed| followed.document == *document)
     }
