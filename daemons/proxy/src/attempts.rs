@@ -29,6 +29,8 @@ const CONNECTS: u32 = 3;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempts {
     pub(crate) http2: bool,
+    /// It wants to become a tunnel.
+    pub(crate) tunnel: bool,
     /// It may arrive more than once.
     pub(crate) repeatable: bool,
     pub(crate) preference: Preference,
@@ -83,7 +85,8 @@ impl Attempts {
             let at_once = reused && exchange.retries == 0 && exchange.place.is_none();
             exchange.sending(if at_once { exchange.started } else { worker.clock.refresh() });
             sends += 1;
-            let failed = match answer(exchange, sender.send(request)).await? {
+            let sent = sender.send(request);
+            let failed = match answer(exchange, &mut sender, sent).await? {
                 Ok(response) => {
                     upstream.target.ejection().succeeded();
                     let cookie = pool.cookie_for(&upstream, self.preference);
@@ -114,11 +117,15 @@ impl Attempts {
     /// An idle connection, or a new one. Tells whether it was used before.
     async fn connection(&self, worker: &Rc<Worker>, upstream: &Upstream) -> Result<(Sender, bool), Reason> {
         if let Some(sender) = idle(upstream, self.http2, self.repeatable).await {
-            return Ok((sender, true));
+            return Ok((self.prepared(sender), true));
         }
         // In a box: connecting is rare and its state large, and every request would carry the room for it.
         let connected = Box::pin(upstream.connect(worker, self.http2, self.connect)).await;
-        connected.map(|sender| (sender, false))
+        connected.map(|sender| (self.prepared(sender), false))
+    }
+
+    fn prepared(&self, sender: Sender) -> Sender {
+        if self.tunnel { sender.for_tunnel() } else { sender }
     }
 }
 
@@ -158,11 +165,11 @@ fn unanswered(
 /// mind. For one that can't, the event loop looks at the sockets once more first, so that only a close that is still on
 /// the wire goes unnoticed.
 async fn idle(upstream: &Upstream, http2: bool, repeatable: bool) -> Option<Sender> {
-    while let Some(sender) = upstream.take_idle(http2) {
+    while let Some(mut sender) = upstream.take_idle(http2) {
         if !repeatable {
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
-            if !sender.is_ready() {
+            if !sender.is_usable() {
                 continue;
             }
         }
@@ -172,7 +179,11 @@ async fn idle(upstream: &Upstream, http2: bool, repeatable: bool) -> Option<Send
 }
 
 /// Waits for the answer, or for the verdict that it takes too long.
-async fn answer<T>(exchange: &Exchange, answer: impl Future<Output = T>) -> Result<T, Reason> {
+async fn answer<T>(
+    exchange: &Exchange,
+    sender: &mut Sender,
+    answer: impl Future<Output = T>,
+) -> Result<T, Reason> {
     let control = exchange.control();
     let own = exchange.has_own_control();
     let mut answer = pin!(answer);
@@ -184,7 +195,10 @@ async fn answer<T>(exchange: &Exchange, answer: impl Future<Output = T>) -> Resu
             Verdict::TargetSlow => Poll::Ready(Err(Reason::Timeout)),
             Verdict::ClientSlow => Poll::Ready(Err(Reason::ClientTimeout)),
             Verdict::Cut if own => Poll::Ready(Err(Reason::Timeout)),
-            Verdict::Fine | Verdict::Close | Verdict::Cut => answer.as_mut().poll(cx).map(Ok),
+            Verdict::Fine | Verdict::Close | Verdict::Cut => {
+                sender.drive(cx);
+                answer.as_mut().poll(cx).map(Ok)
+            }
         }
     })
     .await

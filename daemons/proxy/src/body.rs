@@ -193,6 +193,9 @@ impl Body for AnswerBody {
                 return Poll::Ready(Some(Err(BodyError::Stalled)));
             }
         }
+        if let Some(running) = exchange {
+            running.drive(cx);
+        }
         match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Some(exchange) = exchange {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use http::header::{HOST, REFERER, USER_AGENT};
@@ -115,6 +116,13 @@ impl Exchange {
         }
         self.status = Some(status);
         self.sender = sender;
+    }
+
+    /// Moves what is on its way from the target.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(sender) = &mut self.sender {
+            sender.drive(cx);
+        }
     }
 
     /// So many bytes of the answer's body went by.

@@ -79,7 +79,7 @@ pub(crate) async fn forward(
 
     let connect = route.rule.timeouts.connect.unwrap_or(worker.settings.timeouts.connect);
     let request = Request::from_parts(parts, body);
-    let attempts = Attempts { http2, repeatable, preference, connect };
+    let attempts = Attempts { http2, tunnel: websocket, repeatable, preference, connect };
     let (response, cookie) = attempts.send(exchange, pool, request).await?;
     Ok(Answered::ByTarget { response, websocket, cookie })
 }

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use convoy_routing::Target;
@@ -13,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use crate::reason::Reason;
-use crate::sender::{Local, Sender};
+use crate::sender::{Link, Local, Open, Sender};
 use crate::wire::ToTarget;
 use crate::worker::Worker;
 
@@ -25,7 +24,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    link: Box<Link>,
     since: u64,
 }
 
@@ -96,8 +95,8 @@ impl Upstream {
         self.latency.set((blend(latency, now.saturating_sub(at), sample), now));
     }
 
-    /// The connection that was used last and is ready; the others age until they are closed. Those that the target
-    /// closed are dropped on the way.
+    /// The connection that was used last; the others age until they are closed. Those that the target closed are dropped
+    /// on the way.
     pub(crate) fn take_idle(&self, http2: bool) -> Option<Sender> {
         if http2 {
             let mut shared = self.shared.borrow_mut();
@@ -107,12 +106,9 @@ impl Upstream {
             return shared.clone().map(Sender::Http2);
         }
         let mut idle = self.idle.borrow_mut();
-        for at in (0..idle.len()).rev() {
-            let Some(connection) = idle.get(at) else { continue };
-            if connection.sender.is_closed() {
-                idle.remove(at);
-            } else if connection.sender.is_ready() {
-                return Some(idle.remove(at).sender);
+        while let Some(Idle { mut link, .. }) = idle.pop() {
+            if link.is_usable() {
+                return Some(Sender::Http1(link));
             }
         }
         None
@@ -120,12 +116,10 @@ impl Upstream {
 
     /// A connection whose exchange is over. Kept unless the target is gone, or there are enough.
     pub(crate) fn give_back(&self, sender: Sender, worker: &Worker) {
-        if sender.is_http2() {
-            return;
-        }
-        let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && !sender.is_closed() && idle.len() < worker.settings.idle_per_target {
-            idle.push(Idle { sender, since: worker.clock.now() });
+        let Sender::Http1(mut link) = sender else { return };
+        let has_room = !self.retired.get() && self.idle.borrow().len() < worker.settings.idle_per_target;
+        if has_room && link.is_usable() {
+            self.idle.borrow_mut().push(Idle { link, since: worker.clock.now() });
         }
     }
 
@@ -134,7 +128,7 @@ impl Upstream {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.idle
             .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now.saturating_sub(idle.since) < limit);
+            .retain_mut(|idle| now.saturating_sub(idle.since) < limit && idle.link.is_usable());
     }
 
     /// The target's key is gone: what is idle is closed, what is in use is not kept afterwards.
@@ -183,7 +177,7 @@ impl Upstream {
         let stream = TcpStream::connect(self.target.address()).await?;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(ToTarget(stream));
-        let open = Open::count(worker);
+        let open = Open::count(&worker.counters);
         if http2 {
             let (sender, connection) = http2::Builder::new(Local)
                 .timer(TokioTimer::new())
@@ -202,28 +196,7 @@ impl Upstream {
             return Ok(Sender::Http2(sender));
         }
         let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await?;
-        tokio::task::spawn_local(async move {
-            // How it ended is told to whoever waited for an answer on it; an idle one's end is no event.
-            let _ = connection.with_upgrades().await;
-            drop(open);
-        });
-        Ok(Sender::Http1(sender))
-    }
-}
-
-/// A connection to a target, as it is counted.
-struct Open(Arc<crate::metrics::WorkerCounters>);
-
-impl Open {
-    fn count(worker: &Worker) -> Self {
-        worker.counters.upstream_open.fetch_add(1, Relaxed);
-        Self(Arc::clone(&worker.counters))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.upstream_open.fetch_sub(1, Relaxed);
+        Ok(Sender::Http1(Box::new(Link::new(sender, connection, open))))
     }
 }
 
