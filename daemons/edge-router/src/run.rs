@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use anyhow::Context;
 use convoy_certificates::server_config;
 use convoy_config::ConfigError;
 use convoy_keys::AppName;
-use convoy_proxy::{Listener, Proxy, Tls};
+use convoy_proxy::{Drained, Listener, Proxy, Tls};
 use convoy_routing::{Conflict, Table};
 use convoy_service::{Notifier, Shutdown, Watchdog, message};
 use convoy_store::FeedEvent;
@@ -419,6 +420,22 @@ impl Router {
         }
     }
 
+    /// Finishes what is open, and tells all the while what that is.
+    async fn drain(&self) -> Drained {
+        let mut drained = pin!(self.proxy.drain(self.settings.drain));
+        let mut tick = interval(TICK);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                drained = &mut drained => return drained,
+                _ = tick.tick() => {
+                    let open = self.proxy.open_connections();
+                    self.notifier.status(&format!("finishing {open} connections; new ones wait at the socket"));
+                }
+            }
+        }
+    }
+
     /// What the page shows.
     fn renew_facts(&self, changed: bool) {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -437,7 +454,7 @@ impl Router {
         if let Some(acknowledgement) = self.acknowledgement.take() {
             acknowledgement.release().await;
         }
-        let drained = self.proxy.drain(self.settings.drain).await;
+        let drained = self.drain().await;
         if let Some(saving) = self.saving.take()
             && saving.await.is_err()
         {

@@ -4,8 +4,8 @@
 //! each proxy's processes take for their requests, in rounds that go A B C, C B A, and so on: what is compared was
 //! measured at nearly the same time. One thread each, keep-alive on both sides, the same target, routing by host.
 
+mod load;
 mod rivals;
-mod wrk;
 
 use std::time::Duration;
 
@@ -27,23 +27,40 @@ struct Cell {
     path: &'static str,
     connections: usize,
     logs: bool,
+    over: Over,
 }
 
-const CELLS: [Cell; 4] = [
-    Cell { what: "64 B, 64 connections", path: "/64", connections: 64, logs: false },
-    Cell { what: "10 kB, 64 connections", path: "/10k", connections: 64, logs: false },
-    Cell { what: "64 B, 512 connections", path: "/64", connections: 512, logs: false },
-    Cell { what: "64 B, 64 connections, access logs on", path: "/64", connections: 64, logs: true },
+/// What clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    Http1,
+    Tls,
+    /// HTTP/2 over TLS.
+    Tls2,
+}
+
+const PLAIN: Cell =
+    Cell { what: "64 B, 64 connections", path: "/64", connections: 64, logs: false, over: Over::Http1 };
+
+const CELLS: [Cell; 6] = [
+    PLAIN,
+    Cell { what: "10 kB, 64 connections", path: "/10k", ..PLAIN },
+    Cell { what: "64 B, 512 connections", connections: 512, ..PLAIN },
+    Cell { what: "64 B, 64 connections, access logs on", logs: true, ..PLAIN },
+    Cell { what: "64 B, 64 connections, TLS", over: Over::Tls, ..PLAIN },
+    Cell { what: "64 B, 64 connections, TLS, HTTP/2, 10 at a time", over: Over::Tls2, ..PLAIN },
 ];
 
 pub(crate) fn measure() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let backend = rivals::backend(folder.path())?;
+    rivals::certificate(folder.path())?;
     let table = Table::new(
         "The edge: thousand requests per second of processor time (median of the rounds); above 1 is better here",
     );
     for cell in &CELLS {
-        let setup = Setup { folder: folder.path(), backend: backend.address, logs: cell.logs };
+        let setup =
+            Setup { folder: folder.path(), backend: backend.address, logs: cell.logs, over: cell.over };
         let mut rivals = rivals::all(&setup)?;
         for rival in &rivals {
             wait_for(rival)?;
@@ -51,7 +68,7 @@ pub(crate) fn measure() -> Result<()> {
         for round in 0..ROUNDS {
             for rival in &mut rivals {
                 let before = rival.processor_time()?;
-                let requests = wrk::run(rival.address, cell.path, cell.connections, ROUND)
+                let requests = load::run(cell.over, rival.address, cell.path, cell.connections, ROUND)
                     .with_context(|| format!("{} with {}", rival.name, cell.what))?;
                 let spent = rival.processor_time()?.saturating_sub(before);
                 // Counts and times are small enough for exact floats.
@@ -66,10 +83,16 @@ pub(crate) fn measure() -> Result<()> {
         rivals.sort_by_key(|rival| rival.place);
         report(&table, cell, &rivals);
     }
-    memory(&Setup { folder: folder.path(), backend: backend.address, logs: false })
+    memory(&Setup { folder: folder.path(), backend: backend.address, logs: false, over: Over::Http1 })
 }
 
 fn wait_for(rival: &Rival) -> Result<()> {
+    if rival.over != Over::Http1 {
+        // It listens; wrk and h2load say themselves when something is wrong with its answers.
+        wait_until(rival.name, SOON, || Ok(std::net::TcpStream::connect(rival.address).is_ok()))
+            .with_context(|| rival.process.output())?;
+        return Ok(());
+    }
     let target = Target { address: rival.address, host: HOST.to_owned(), path: "/64".to_owned() };
     wait_until(rival.name, SOON, || Ok(Client::default().get(&target)?.status == 200))
         .with_context(|| rival.process.output())?;
@@ -96,7 +119,7 @@ fn memory(setup: &Setup<'_>) -> Result<()> {
     for rival in &mut rivals {
         wait_for(rival)?;
         let before = rival.resident_kb()?;
-        let clients = wrk::idle_clients(rival.address, CLIENTS)?;
+        let clients = load::idle_clients(rival.address, CLIENTS)?;
         let after = rival.resident_kb()?;
         drop(clients);
         #[allow(clippy::cast_precision_loss)]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use convoy_road::loopback::free_address;
 use convoy_road::process::{Process, program};
 
-use super::Started;
+use super::{Over, Started};
 
 /// The host of all requests, so that each has to look it up among others.
 pub(crate) const HOST: &str = "app500.example";
@@ -25,6 +25,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) backend: SocketAddr,
     pub(crate) logs: bool,
+    pub(crate) over: Over,
 }
 
 pub(crate) struct Rival {
@@ -32,6 +33,7 @@ pub(crate) struct Rival {
     /// The order of the report.
     pub(crate) place: usize,
     pub(crate) address: SocketAddr,
+    pub(crate) over: Over,
     pub(crate) process: Process,
     pub(crate) samples: Vec<f64>,
 }
@@ -125,6 +127,16 @@ pub(crate) fn backend(folder: &Path) -> Result<Started> {
     Ok(Started { address, _process: Process::start("backend", folder, &command)? })
 }
 
+/// A certificate for [`HOST`], the same for all.
+pub(crate) fn certificate(folder: &Path) -> Result<()> {
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new([HOST.to_owned()])?.self_signed(&key)?;
+    let certificates = folder.join("certificates");
+    fs::create_dir_all(&certificates)?;
+    fs::write(certificates.join("all.pem"), certificate.pem() + &key.serialize_pem())?;
+    Ok(())
+}
+
 /// The edge router first. `CONVOY_BENCH_BEFORE` names another edge-router to be compared with, such as the one before a
 /// change.
 pub(crate) fn all(setup: &Setup<'_>) -> Result<Vec<Rival>> {
@@ -142,6 +154,7 @@ pub(crate) fn all(setup: &Setup<'_>) -> Result<Vec<Rival>> {
             name,
             place,
             address,
+            over: setup.over,
             process,
             samples: Vec::new(),
         })
@@ -160,7 +173,9 @@ fn edge(setup: &Setup<'_>, program: &Path) -> Result<(SocketAddr, Process)> {
     let routes = setup.folder.join("routes.json");
     fs::write(&routes, format!(r#"{{"routes":[{}]}}"#, entries.join(",")))?;
     let mut command = Command::new(program);
-    command.arg("--listen").arg(format!("http={address}")).arg("--routes").arg(&routes);
+    let name = if setup.over == Over::Http1 { "http" } else { "https" };
+    command.arg("--listen").arg(format!("{name}={address}")).arg("--routes").arg(&routes);
+    command.arg("--certificates").arg(setup.folder.join("certificates"));
     command.args(["--threads", "1", "--access-log", if setup.logs { "stderr" } else { "off" }]);
     command.env("CONVOY_CONFIG_PATH", "").env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS");
     Ok((address, Process::start("edge-router", setup.folder, &command)?))
@@ -181,11 +196,18 @@ fn nginx(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
          proxy_set_header X-Forwarded-Host $host;\n proxy_set_header X-Request-Id $request_id;\n",
         setup.backend
     );
+    let kind = match setup.over {
+        Over::Http1 => "",
+        Over::Tls => " ssl",
+        Over::Tls2 => " ssl http2",
+    };
+    let pem = format!("{folder}/certificates/all.pem");
+    write!(configuration, " ssl_certificate {pem};\n ssl_certificate_key {pem};\n")?;
     for (number, host) in hosts().enumerate() {
         let backlog = if number == 0 { " backlog=4096" } else { "" };
         writeln!(
             configuration,
-            " server {{ listen {address}{backlog}; server_name {host}; location / {{ proxy_pass http://backend; }} }}"
+            " server {{ listen {address}{kind}{backlog}; server_name {host}; location / {{ proxy_pass http://backend; }} }}"
         )?;
     }
     configuration.push_str("}\n");
@@ -201,11 +223,17 @@ fn haproxy(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
     let map = setup.folder.join("hosts.map");
     let lines: Vec<_> = hosts().map(|host| format!("{host} backend\n")).collect();
     fs::write(&map, lines.concat())?;
+    let tls = match setup.over {
+        Over::Http1 => String::new(),
+        Over::Tls | Over::Tls2 => {
+            format!(" ssl crt {}/certificates/all.pem alpn h2,http/1.1", setup.folder.display())
+        }
+    };
     let log = if setup.logs { " log stdout format raw local0\n option httplog\n" } else { "" };
     let configuration = format!(
         "global\n nbthread 1\n maxconn 8192\ndefaults\n mode http\n timeout client 60s\n timeout server 60s\n\
          \x20timeout connect 2s\n http-reuse always\n option forwardfor\n{log}\
-         frontend front\n bind {address} backlog 4096\n http-request set-header X-Forwarded-Proto http\n\
+         frontend front\n bind {address} backlog 4096{tls}\n http-request set-header X-Forwarded-Proto http\n\
          \x20http-request set-header X-Forwarded-Host %[req.hdr(host)]\n unique-id-format %{{+X}}o%pid%rt%Ts\n\
          \x20unique-id-header X-Request-Id\n\
          \x20use_backend %[req.hdr(host),lower,map({})]\nbackend backend\n server one {}\n",
