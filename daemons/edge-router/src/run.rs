@@ -1,7 +1,7 @@
 //! The daemon's loop.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +58,7 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
     let mut follower = Follower::new(
-        CertificateStore::new(settings.certificates.clone()),
+        CertificateStore::new(certificates_folder(&settings, &sockets)),
         Imports::new(settings.imports.clone()),
     );
     let (mut changes, acknowledgement) = if let Some(path) = &settings.routes {
@@ -122,6 +122,12 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
         tracing::error!("the thread of the access log ended by a panic");
     }
     Ok(())
+}
+
+/// Where certificates are, if anybody asks for them: without a door for TLS a folder may hold what it likes.
+fn certificates_folder(settings: &Settings, sockets: &[Named]) -> Option<PathBuf> {
+    let has_tls = sockets.iter().any(|socket| Kind::of(&socket.name) == Some(Kind::Https));
+    settings.certificates.clone().filter(|_| has_tls)
 }
 
 /// The sockets with what is spoken on them.
