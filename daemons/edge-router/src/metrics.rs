@@ -76,6 +76,7 @@ impl Collector for Gathered {
             ("ejections", "Targets left out after refused connections", totals.ejections),
             ("upstream_connects", "Connections made to targets", totals.connects),
             ("tls_failures", "TLS handshakes that failed", totals.tls_failures),
+            ("rapid_resets", "Clients cut off for taking back their requests", totals.rapid_resets),
             ("check_failures", "Targets taken out by active checks", totals.check_failures),
             ("malformed_requests", "Connections that spoke no HTTP", totals.malformed),
         ] {

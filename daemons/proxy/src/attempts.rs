@@ -50,6 +50,8 @@ impl Attempts {
         let worker = &client.worker;
         let mut tried = Vec::new();
         let mut sends = 0;
+        // It may have arrived already, so that sending it is a repeat, which has to be paid for.
+        let mut is_repeat = false;
         let mut failure = Reason::NoTarget;
         let connect_until =
             exchange.started + worker.settings.timeouts.connect_total.max(self.connect * CONNECTS);
@@ -67,6 +69,11 @@ impl Attempts {
                 exchange.retries += 1;
                 continue;
             };
+            if std::mem::take(&mut is_repeat)
+                && !(sends <= pool.service.policy().retries.repeats && pool.withdraw())
+            {
+                return Err(failure);
+            }
             exchange.turn_to(Rc::clone(&upstream));
             let (mut sender, reused) = match self.connection(worker, &upstream).await {
                 Ok(connection) => connection,
@@ -104,7 +111,7 @@ impl Attempts {
                 error = %failed.error(),
                 "a request was not answered"
             );
-            request = unanswered(failed, copy, &pool, sends).ok_or(failure)?;
+            (request, is_repeat) = unanswered(failed, copy).ok_or(failure)?;
             exchange.retries += 1;
             if !reused {
                 // A connection that was idle tells nothing about the target; a new one does.
@@ -148,15 +155,12 @@ async fn another_target(worker: &Worker, pool: &Pool, started: Instant) -> Optio
     }
 }
 
-/// The request, when it may be sent again: it never left, or it may be repeated.
+/// The request, when it may be sent again, and whether that would be a repeat: one that never left is none.
 fn unanswered(
     mut failed: TrySendError<Request<RequestBody>>,
     copy: Option<Request<RequestBody>>,
-    pool: &Pool,
-    sends: u32,
-) -> Option<Request<RequestBody>> {
-    let may_repeat = || sends <= pool.service.policy().retries.repeats && pool.withdraw();
-    failed.take_message().or_else(|| copy.filter(|_| may_repeat()))
+) -> Option<(Request<RequestBody>, bool)> {
+    failed.take_message().map(|request| (request, false)).or_else(|| copy.map(|request| (request, true)))
 }
 
 /// An idle connection.

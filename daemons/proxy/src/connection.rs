@@ -34,6 +34,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// HTTP/2: how much of a request's body a client may send ahead of a slow target.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// HTTP/2: so many requests may be taken back, and more only when there are twice as many that were not. Each costs us a
+/// connection to a target and the client next to nothing (CVE-2023-44487).
+const TAKEN_BACK_MAX: u64 = 100;
 /// HTTP/2: a client that says nothing for so long is asked whether it is there.
 const PING: Duration = Duration::from_secs(30);
 
@@ -51,6 +54,9 @@ pub(crate) struct Client {
     /// The name that it asked for in its TLS handshake.
     server_name: Option<Box<str>>,
     streams: Cell<usize>,
+    /// Requests of an HTTP/2 connection so far, and those that the client took back.
+    begun: Cell<u64>,
+    taken_back: Cell<u64>,
     _open: Open,
 }
 
@@ -60,9 +66,21 @@ impl Client {
         if self.streams.replace(self.streams.get() + 1) == 0 {
             self.control.enter(Phase::Streams);
         }
+        self.begun.set(self.begun.get() + 1);
         let control = Arc::new(Control::new(Arc::clone(&self.worker.clock)));
         let number = self.worker.begin_stream(Arc::clone(&control), Arc::clone(&self.control));
         Stream { control, client: Rc::clone(self), number }
+    }
+
+    /// The client took a request back. One that does little else is cut off.
+    pub(crate) fn stream_taken_back(&self) {
+        let count = self.taken_back.get() + 1;
+        self.taken_back.set(count);
+        if count > TAKEN_BACK_MAX && count * 3 > self.begun.get() && self.control.verdict() != Verdict::Cut {
+            self.worker.counters.rapid_resets.add(1);
+            tracing::warn!(CLIENT = %self.address, REQUESTS = count, "a client takes back what it asks for, and is cut off");
+            self.control.cut();
+        }
     }
 
     /// Whether the TLS connection was opened for a name with another certificate than this host's (RFC 9110, section
@@ -157,6 +175,8 @@ pub(crate) async fn run(
         shed,
         server_name,
         streams: Cell::new(0),
+        begun: Cell::new(0),
+        taken_back: Cell::new(0),
         worker: Rc::clone(&worker),
         _open: open,
     });

@@ -106,6 +106,7 @@ pub(crate) struct Control {
     phase: AtomicU8,
     since: AtomicU64,
     verdict: AtomicU8,
+    severed: AtomicBool,
     waits_for_client: AtomicBool,
     lingers: AtomicBool,
     waker: AtomicWaker,
@@ -157,6 +158,7 @@ impl Control {
             phase: AtomicU8::new(Phase::Head as u8),
             since,
             verdict: AtomicU8::new(Verdict::Fine as u8),
+            severed: AtomicBool::new(false),
             waits_for_client: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -172,9 +174,9 @@ impl Control {
         }
     }
 
-    /// Whatever it is at: it ends.
+    /// Whatever it is at, now or next: it ends.
     pub(crate) fn cut(&self) {
-        self.verdict.store(Verdict::Cut as u8, Relaxed);
+        self.severed.store(true, Relaxed);
         self.waker.wake();
     }
 
@@ -229,7 +231,7 @@ impl Control {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        Verdict::from_code(self.verdict.load(Relaxed))
+        if self.severed.load(Relaxed) { Verdict::Cut } else { Verdict::from_code(self.verdict.load(Relaxed)) }
     }
 
     /// Who is to be woken by a verdict.

@@ -204,6 +204,9 @@ impl Drop for Exchange {
         if !self.complete && self.reason.is_none() {
             worker.counters.refused(Reason::ClientClosed);
             self.reason = Some(Reason::ClientClosed);
+            if self.stream.is_some() {
+                self.client.stream_taken_back();
+            }
         }
         let total_time = worker.clock.refresh().duration_since(self.started);
         let status = self.status.unwrap_or_else(|| Reason::ClientClosed.status()).as_u16();

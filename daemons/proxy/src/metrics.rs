@@ -62,6 +62,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) upstream_open: AtomicUsize,
     pub(crate) malformed: Count,
     pub(crate) tls_failures: Count,
+    pub(crate) rapid_resets: Count,
 }
 
 impl WorkerCounters {
@@ -102,6 +103,8 @@ pub struct Totals {
     pub malformed: u64,
     /// TLS handshakes that failed.
     pub tls_failures: u64,
+    /// HTTP/2 connections that were cut off because their requests were taken back again and again.
+    pub rapid_resets: u64,
     /// Targets that active checks took out.
     pub check_failures: u64,
 }
@@ -158,6 +161,7 @@ impl Metrics {
             totals.upstream_open += counters.upstream_open.load(Relaxed);
             totals.malformed += counters.malformed.get();
             totals.tls_failures += counters.tls_failures.get();
+            totals.rapid_resets += counters.rapid_resets.get();
         }
         totals
     }

@@ -13,10 +13,12 @@ use crate::gate::Gate;
 use crate::metrics::RouteCounters;
 use crate::upstream::Upstream;
 
-/// Repeats that may be made up for by earlier requests, in hundredths.
-const BUDGET_MAX: u32 = 1_000;
 /// What one repeat costs.
 const REPEAT: u32 = 100;
+/// Enough for what is on its way to an instance that is killed, also on a service that has just begun.
+const BUDGET_FIRST: u32 = 100 * REPEAT;
+/// What earlier requests can make up for at most.
+const BUDGET_MAX: u32 = 1_000 * REPEAT;
 
 /// A rule, and the pool of its service.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Pool {
             && service.slots().iter().all(|slot| Some(slot.weight) == weight);
         // Workers begin at different targets, or all of them would send their first request to the same one.
         let turn = former.map_or_else(|| fastrand::usize(..), |pool| pool.turn.get());
-        let budget = former.map_or(BUDGET_MAX, |pool| pool.budget.get());
+        let budget = former.map_or(BUDGET_FIRST, |pool| pool.budget.get());
         Self { service, counters, gate, upstreams, even, turn: Cell::new(turn), budget: Cell::new(budget) }
     }
 

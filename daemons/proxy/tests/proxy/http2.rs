@@ -217,3 +217,41 @@ fn a_drain_says_good_bye_and_finishes_what_is_open() {
         assert!(client.send_request(get("/")).await.is_err(), "nothing new on this connection");
     });
 }
+
+#[test]
+fn a_client_that_takes_back_what_it_asks_for_is_cut_off_and_nobody_else() {
+    let backend = Backend::start(|peer| {
+        while let Some(head) = peer.head()? {
+            if head.starts_with("GET /hang") {
+                peer.wait_for_end()?;
+                return Ok(());
+            }
+            peer.reply("fine")?;
+        }
+        Ok(())
+    });
+    let edge = Edge::with(Settings { threads: 1, ..Settings::default() }, &[("a/lb/1", backend.address)]);
+    run(async {
+        let mut other = connect(edge.address).await;
+        let mut client = connect(edge.address).await;
+        let mut sent = 0;
+        // Each is taken back as soon as it is there; the limit is a hundred.
+        while !client.is_closed() && sent < 1000 {
+            let before = backend.heads().len();
+            let mut request = std::pin::pin!(client.send_request(get("/hang")));
+            let arrived = async {
+                while backend.heads().len() == before {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::select! {
+                _ = &mut request => {}
+                () = arrived => {}
+            }
+            sent += 1;
+        }
+        assert!((100..300).contains(&sent), "{sent}");
+        assert_eq!(text(other.send_request(get("/")).await.unwrap()).await, "fine");
+    });
+    assert_eq!(edge.proxy.metrics().totals().rapid_resets, 1);
+}
