@@ -34,7 +34,7 @@ fn run() -> Result<()> {
         placement::measure()?;
     }
     if wanted("edge") {
-        edge::measure()?;
+        edge::measure(std::env::args().nth(2).as_deref())?;
     }
     if wanted("road") {
         road::measure()?;

@@ -51,14 +51,15 @@ const CELLS: [Cell; 6] = [
     Cell { what: "64 B, 64 connections, TLS, HTTP/2, 10 at a time", over: Over::Tls2, ..PLAIN },
 ];
 
-pub(crate) fn measure() -> Result<()> {
+/// `only` is a part of the name of what is to be measured; without it all is.
+pub(crate) fn measure(only: Option<&str>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let backend = rivals::backend(folder.path())?;
     rivals::certificate(folder.path())?;
     let table = Table::new(
         "The edge: thousand requests per second of processor time (median of the rounds); above 1 is better here",
     );
-    for cell in &CELLS {
+    for cell in CELLS.iter().filter(|cell| only.is_none_or(|only| cell.what.contains(only))) {
         let setup =
             Setup { folder: folder.path(), backend: backend.address, logs: cell.logs, over: cell.over };
         let mut rivals = rivals::all(&setup)?;
@@ -82,6 +83,9 @@ pub(crate) fn measure() -> Result<()> {
         }
         rivals.sort_by_key(|rival| rival.place);
         report(&table, cell, &rivals);
+    }
+    if only.is_some() {
+        return Ok(());
     }
     memory(&Setup { folder: folder.path(), backend: backend.address, logs: false, over: Over::Http1 })
 }

@@ -236,7 +236,7 @@ fn haproxy(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
          frontend front\n bind {address} backlog 4096{tls}\n http-request set-header X-Forwarded-Proto http\n\
          \x20http-request set-header X-Forwarded-Host %[req.hdr(host)]\n unique-id-format %{{+X}}o%pid%rt%Ts\n\
          \x20unique-id-header X-Request-Id\n\
-         \x20use_backend %[req.hdr(host),lower,map({})]\nbackend backend\n server one {}\n",
+         \x20use_backend %[req.hdr(host),field(1,:),lower,map({})]\nbackend backend\n server one {}\n",
         map.display(),
         setup.backend
     );
