@@ -13,7 +13,8 @@ packages_of() {
         build) echo 'protobuf-compiler=protoc libprotobuf-dev=/usr/include/google/protobuf/any.proto' ;;
         test)
             echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl haproxy=haproxy iproute2=ip'
-            echo 'iptables=iptables jq=jq mmdebstrap=mmdebstrap nginx-light=nginx systemd-container=systemd-nspawn util-linux=nsenter'
+            echo 'iptables=iptables jq=jq mmdebstrap=mmdebstrap nghttp2-client=h2load nginx-light=nginx'
+            echo 'systemd-container=systemd-nspawn util-linux=nsenter wrk=wrk'
             ;;
         fuzz) echo 'g++=g++' ;;
         *)

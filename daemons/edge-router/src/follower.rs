@@ -1,14 +1,16 @@
 //! From the events of the store to routes, and to words about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use convoy_keys::AppName;
-use convoy_routing::{Effect, Routes, Tier};
+use convoy_keys::{AppName, certificates_prefix};
+use convoy_routing::{Document, Effect, Routes, RoutesFile, Tier};
 use convoy_service::message;
 use convoy_store::{Change, FeedEvent};
 use tokio::time::Instant;
 
+use crate::certificates::CertificateStore;
+use crate::imports::Imports;
 use crate::saved::Saved;
 
 /// Where the routes come from.
@@ -20,6 +22,8 @@ pub(crate) enum Source {
     File(u64),
     /// The store.
     Store,
+    /// A routes file that takes the store's place.
+    Written,
 }
 
 /// The routes in step with the store, or on their own while it is away.
@@ -28,17 +32,38 @@ pub(crate) struct Follower {
     pub(crate) routes: Routes,
     pub(crate) revision: i64,
     pub(crate) source: Source,
+    /// Entries of the routes file that are of no use.
+    pub(crate) refused: usize,
+    pub(crate) certificates: CertificateStore,
+    pub(crate) imports: Imports,
+    written: BTreeMap<AppName, Document>,
     away: Option<(Instant, String)>,
 }
 
 impl Follower {
-    pub(crate) fn new() -> Self {
-        Self { routes: Routes::new(), revision: 0, source: Source::Nothing, away: None }
+    pub(crate) fn new(certificates: CertificateStore, imports: Imports) -> Self {
+        Self {
+            certificates,
+            imports,
+            routes: Routes::new(),
+            revision: 0,
+            source: Source::Nothing,
+            refused: 0,
+            written: BTreeMap::new(),
+            away: None,
+        }
     }
 
     /// Starts from an earlier run's table.
     pub(crate) fn adopt(&mut self, saved: &Saved) {
         self.routes = saved.routes();
+        for (key, text) in &saved.certificates {
+            self.put_certificate(key, text.as_bytes());
+        }
+        for (key, text) in &saved.imported {
+            self.imports.put(key, text.as_bytes());
+        }
+        self.follow_imports(saved.time);
         self.revision = saved.revision;
         self.source = Source::File(saved.time);
     }
@@ -52,6 +77,12 @@ impl Follower {
     pub(crate) fn take(&mut self, event: &FeedEvent, now: u64) -> BTreeSet<AppName> {
         match event {
             FeedEvent::Listed(snapshot) => {
+                for entry in snapshot.entries.values() {
+                    self.put_certificate(&entry.key, &entry.value);
+                    self.imports.put(&entry.key, &entry.value);
+                }
+                self.certificates.retain(|key| snapshot.entries.contains_key(key));
+                self.imports.retain(|key| snapshot.entries.contains_key(key));
                 let entries = snapshot.entries.values();
                 let effects = self.routes.replace(
                     entries.map(|entry| {
@@ -62,13 +93,17 @@ impl Follower {
                 self.revision = snapshot.revision.get();
                 self.source = Source::Store;
                 self.back();
-                Self::settle(effects)
+                let mut apps = Self::settle(effects);
+                apps.extend(self.follow_imports(now));
+                apps
             }
             FeedEvent::Changed { revision, changes } => {
                 let effects = changes.iter().map(|change| self.change(change, now)).collect();
                 self.revision = self.revision.max(revision.get());
                 self.back();
-                Self::settle(effects)
+                let mut apps = Self::settle(effects);
+                apps.extend(self.follow_imports(now));
+                apps
             }
             FeedEvent::Current { revision } => {
                 self.revision = self.revision.max(revision.get());
@@ -82,10 +117,70 @@ impl Follower {
         }
     }
 
+    /// Takes a routes file. Entries that are of no use are told and left out; as long as there are some, nothing that
+    /// was there before is taken away, since it may be what they were meant for.
+    pub(crate) fn take_file(&mut self, file: RoutesFile, now: u64) -> BTreeSet<AppName> {
+        let RoutesFile { mut documents, refused } = file;
+        for entry in &refused {
+            tracing::warn!(
+                MESSAGE_ID = message::VALUE_SKIPPED,
+                HOST = entry.host,
+                error = %entry.error,
+                "entry {} of the routes file is unusable and is skipped: {}",
+                entry.number,
+                entry.error
+            );
+        }
+        if !refused.is_empty() {
+            for (app, document) in std::mem::take(&mut self.written) {
+                documents.entry(app).or_insert(document);
+            }
+        }
+        self.written.clone_from(&documents);
+        self.refused = refused.len();
+        self.revision += 1;
+        self.source = Source::Written;
+        self.routes.replace_documents(documents, now)
+    }
+
     fn change(&mut self, change: &Change, now: u64) -> Effect {
         match change {
+            Change::Put(entry) if entry.key.starts_with(certificates_prefix()) => {
+                self.put_certificate(&entry.key, &entry.value);
+                Effect::None
+            }
+            Change::Delete { key, .. } if key.starts_with(certificates_prefix()) => {
+                self.certificates.delete(key);
+                Effect::None
+            }
+            Change::Put(entry) if self.imports.wants(&entry.key) => {
+                self.imports.put(&entry.key, &entry.value);
+                Effect::None
+            }
+            Change::Delete { key, .. } if self.imports.wants(key) => {
+                self.imports.delete(key);
+                Effect::None
+            }
             Change::Put(entry) => self.routes.put(&entry.key, &entry.value, entry.create_revision.get(), now),
             Change::Delete { key, .. } => self.routes.delete(key, now),
+        }
+    }
+
+    fn follow_imports(&mut self, now: u64) -> BTreeSet<AppName> {
+        match self.imports.documents() {
+            Some(documents) => self.routes.replace_documents(documents, now),
+            None => BTreeSet::new(),
+        }
+    }
+
+    fn put_certificate(&mut self, key: &str, value: &[u8]) {
+        if let Err(error) = self.certificates.put(key, value) {
+            tracing::warn!(
+                MESSAGE_ID = message::VALUE_SKIPPED,
+                KEY = key,
+                error,
+                "the certificate {key} is unusable and is skipped: {error}"
+            );
         }
     }
 
@@ -130,13 +225,15 @@ impl Follower {
         for app in apps {
             let count = |tier| self.routes.target_count_of(app, tier);
             let (balancers, instances) = (count(Tier::LoadBalancer), count(Tier::Instance));
+            let written = count(Tier::Static);
+            let others = if written > 0 { format!(" and {written} written targets") } else { String::new() };
             tracing::info!(
                 MESSAGE_ID = message::ROUTES_CHANGED,
                 ROUTE = app.as_str(),
                 LOAD_BALANCERS = balancers,
                 INSTANCES = instances,
                 REVISION = self.revision,
-                "{app} has {balancers} load balancers and {instances} instances"
+                "{app} has {balancers} load balancers and {instances} instances{others}"
             );
         }
     }
@@ -168,8 +265,6 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use convoy_store::{Entry, Revision, Snapshot};
 
     use super::*;
@@ -192,7 +287,7 @@ mod tests {
 
     #[test]
     fn events_become_routes() {
-        let mut follower = Follower::new();
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
         let entries =
             BTreeMap::from([("/services/a/lb/1".to_owned(), entry("/services/a/lb/1", "10.0.0.1:80", 3))]);
         let listed = FeedEvent::Listed(Snapshot { revision: Revision::new(10), entries });
@@ -213,8 +308,23 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_of_no_use_takes_nothing_away() {
+        let file = |text: &str| RoutesFile::parse(text.as_bytes()).unwrap();
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        let entry = |host: &str, target: &str| format!(r#"{{"host":"{host}","targets":["{target}"]}}"#);
+        let (a, b) = (entry("a.example", "10.0.0.1:80"), entry("b.example", "10.0.0.2:80"));
+        let changed = follower.take_file(file(&format!(r#"{{"routes":[{a},{b}]}}"#)), 0);
+        assert_eq!(names(&changed), ["a.example", "b.example"]);
+        let broken = entry("b.example", "nonsense");
+        assert!(follower.take_file(file(&format!(r#"{{"routes":[{a},{broken}]}}"#)), 0).is_empty());
+        assert_eq!((follower.refused, follower.routes.target_count()), (1, 2));
+        assert_eq!(names(&follower.take_file(file(&format!(r#"{{"routes":[{a}]}}"#)), 0)), ["b.example"]);
+        assert_eq!((follower.refused, follower.routes.target_count()), (0, 1));
+    }
+
+    #[test]
     fn a_store_that_is_away_changes_nothing_and_is_noticed_once() {
-        let mut follower = Follower::new();
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
         follower.routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
         let stale = |error: &str| FeedEvent::Stale { error: error.to_owned() };
         assert!(follower.take(&stale("first"), 0).is_empty());
@@ -230,8 +340,8 @@ mod tests {
         let mut routes = Routes::new();
         routes.put("/services/a/lb/1", b"10.0.0.1:80", 3, 0);
         routes.put("/services/gone/lb/1", b"10.0.0.9:80", 4, 0);
-        let mut follower = Follower::new();
-        follower.adopt(&Saved::of(&routes, 8, 100));
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        follower.adopt(&Saved::of(&routes, &CertificateStore::default(), &Imports::default(), 8, 100));
         assert_eq!((follower.source, follower.revision), (Source::File(100), 8));
         let entries =
             BTreeMap::from([("/services/a/lb/1".to_owned(), entry("/services/a/lb/1", "10.0.0.1:80", 3))]);

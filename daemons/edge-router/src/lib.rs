@@ -5,13 +5,23 @@
 //! the store, the access log, metrics, and the life of a service.
 
 mod access_log;
+mod acknowledge;
+mod address;
+mod certificates;
+mod changes;
 pub mod check;
 pub mod cli;
+mod doors;
+pub mod explain;
 mod files;
 mod follower;
+mod imports;
 mod metrics;
 mod report;
+mod router;
+pub mod routes_file;
 pub mod run;
 mod saved;
 pub mod settings;
 pub mod sockets;
+mod status_page;

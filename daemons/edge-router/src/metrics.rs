@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use convoy_certificates::Resolver;
 use convoy_proxy::{LATENCY_BOUNDS_MS, Metrics, Reason, RouteTotals};
 use convoy_service::metrics::{self, Registry};
 use prometheus_client::collector::Collector;
@@ -29,15 +30,16 @@ pub(crate) struct Gauges {
 struct Gathered {
     proxy: Arc<Metrics>,
     gauges: Arc<Gauges>,
+    certificates: Arc<Resolver>,
 }
 
 /// Makes the numbers readable at `metrics.sock` in the runtime directory.
-pub(crate) fn serve(folder: &Path, proxy: Arc<Metrics>, gauges: Arc<Gauges>) {
+pub(crate) fn serve(folder: &Path, proxy: Arc<Metrics>, gauges: Arc<Gauges>, certificates: Arc<Resolver>) {
     let path = folder.join("metrics.sock");
     match metrics::bind(&path) {
         Ok(listener) => {
             let mut registry = Registry::with_prefix("edge_router");
-            registry.register_collector(Box::new(Gathered { proxy, gauges }));
+            registry.register_collector(Box::new(Gathered { proxy, gauges, certificates }));
             tokio::spawn(metrics::serve(Arc::new(registry), listener));
         }
         Err(error) => {
@@ -73,6 +75,9 @@ impl Collector for Gathered {
             ),
             ("ejections", "Targets left out after refused connections", totals.ejections),
             ("upstream_connects", "Connections made to targets", totals.connects),
+            ("tls_failures", "TLS handshakes that failed", totals.tls_failures),
+            ("rapid_resets", "Clients cut off for taking back their requests", totals.rapid_resets),
+            ("check_failures", "Targets taken out by active checks", totals.check_failures),
             ("malformed_requests", "Connections that spoke no HTTP", totals.malformed),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -83,6 +88,12 @@ impl Collector for Gathered {
         for (reason, &value) in Reason::ALL.iter().zip(&totals.reasons) {
             let labels = [("reason", reason.as_str())];
             ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Unix time at which the certificate of a name ends";
+        let mut family =
+            encoder.encode_descriptor("certificate_end_seconds", help, None, MetricType::Gauge)?;
+        for (name, end) in self.certificates.certificates().ends() {
+            ConstGauge::new(end).encode(family.encode_family(&[("name", name.as_str())])?)?;
         }
         self.encode_routes(encoder)
     }
@@ -144,7 +155,11 @@ mod tests {
         let gauges = Arc::new(Gauges::default());
         gauges.revision.store(4711, Relaxed);
         let mut registry = Registry::with_prefix("edge_router");
-        registry.register_collector(Box::new(Gathered { proxy: Arc::default(), gauges }));
+        registry.register_collector(Box::new(Gathered {
+            proxy: Arc::default(),
+            gauges,
+            certificates: Arc::default(),
+        }));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [

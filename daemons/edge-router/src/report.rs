@@ -16,7 +16,14 @@ pub(crate) fn status(follower: &Follower, connections: usize, now: u64) -> Strin
     // Writing into a string does not fail.
     let _ = match follower.source {
         Source::File(saved_at) => write!(text, "; table from disk, {} s old", now.saturating_sub(saved_at)),
-        Source::Nothing | Source::Store => Ok(()),
+        Source::Written if follower.refused > 0 => {
+            write!(
+                text,
+                "; {} of the routes file skipped",
+                count(follower.refused, "entry").replace("entrys", "entries")
+            )
+        }
+        Source::Nothing | Source::Store | Source::Written => Ok(()),
     };
     if let Some((time, error)) = follower.away() {
         let _ = write!(text, "; store away for {} s: {error}", time.as_secs());
@@ -34,11 +41,13 @@ mod tests {
     use convoy_store::FeedEvent;
 
     use super::*;
+    use crate::certificates::CertificateStore;
+    use crate::imports::Imports;
     use crate::saved::Saved;
 
     #[test]
     fn the_status_tells_the_story() {
-        let mut follower = Follower::new();
+        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
         follower.routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
         follower.routes.put("/services/a/lb/2", b"10.0.0.2:80", 1, 0);
         follower.revision = 4711;
@@ -46,7 +55,7 @@ mod tests {
             status(&follower, 12, 0),
             "serving 1 service, 2 targets, revision 4711, 12 open connections"
         );
-        let saved = Saved::of(&follower.routes, 4711, 100);
+        let saved = Saved::of(&follower.routes, &follower.certificates, &follower.imports, 4711, 100);
         follower.adopt(&saved);
         follower.take(&FeedEvent::Stale { error: "refused".to_owned() }, 0);
         assert_eq!(

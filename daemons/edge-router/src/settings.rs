@@ -1,19 +1,19 @@
 //! Options, environment and files turned into types.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoy_config::{ConfigError, SearchPath, Span, load, merge_options};
-use convoy_keys::Network;
+use convoy_config::{ConfigError, SearchPath, Span, load, machine_id, merge_options};
+use convoy_keys::{InstanceName, Network};
 use convoy_proxy::DrainLimits;
-use convoy_routing::Domain;
+use convoy_routing::{Domain, Import};
 use serde::Deserialize;
 
 use crate::cli::Options;
+use crate::sockets::{Address, Kind};
 
 /// Domains, separated by commas; wins over the files.
 const DOMAINS: &str = "EDGE_ROUTER_DOMAINS";
@@ -21,6 +21,8 @@ const DOMAINS: &str = "EDGE_ROUTER_DOMAINS";
 const THREADS_MAX: usize = 1024;
 /// More connections than this is one, too: each needs two file descriptors.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// More requests than this on one connection are an attack.
+const STREAMS_MAX: usize = 10_000;
 
 /// The table `[edge-router]` as written.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
@@ -30,7 +32,13 @@ struct Fragment {
     threads: Option<usize>,
     max_connections: Option<usize>,
     trusted_proxies: Option<Vec<String>>,
+    proxy_protocol: Option<Vec<String>>,
+    certificates: Option<PathBuf>,
+    import: Option<Vec<String>>,
+    max_streams: Option<u32>,
+    body_max: Option<u64>,
     access_log: Option<String>,
+    access_log_every: Option<u32>,
     header_timeout: Option<Span>,
     keep_alive_timeout: Option<Span>,
     request_body_timeout: Option<Span>,
@@ -47,7 +55,13 @@ merge_options!(Fragment {
     threads,
     max_connections,
     trusted_proxies,
+    proxy_protocol,
+    certificates,
+    import,
+    max_streams,
+    body_max,
     access_log,
+    access_log_every,
     header_timeout,
     keep_alive_timeout,
     request_body_timeout,
@@ -64,8 +78,12 @@ merge_options!(Fragment {
 pub enum AccessLog {
     /// To the journal, as fields.
     Journal,
-    /// To standard error, as lines.
+    /// To standard error, as lines for people.
     Stderr,
+    /// To standard error, in nginx's and Apache's combined format.
+    Combined,
+    /// To standard error, an object of JSON per line.
+    Json,
     /// Nowhere.
     Off,
 }
@@ -77,8 +95,12 @@ impl FromStr for AccessLog {
         match text {
             "journal" => Ok(Self::Journal),
             "stderr" => Ok(Self::Stderr),
+            "combined" => Ok(Self::Combined),
+            "json" => Ok(Self::Json),
             "off" => Ok(Self::Off),
-            _ => Err(format!("{text:?} is no place for the access log; write journal, stderr or off")),
+            _ => Err(format!(
+                "{text:?} is no place for the access log; write journal, stderr, combined, json or off"
+            )),
         }
     }
 }
@@ -89,13 +111,25 @@ pub struct Settings {
     /// Apps are served below these.
     pub domains: Arc<[Domain]>,
     /// Sockets to be opened by ourselves.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<(String, Address)>,
+    /// Takes the store's place.
+    pub routes: Option<PathBuf>,
+    /// A folder with certificates.
+    pub certificates: Option<PathBuf>,
+    /// Key layouts of other proxies that are followed, too.
+    pub imports: Vec<Import>,
+    /// Names of the sockets on which trusted proxies begin with the PROXY protocol.
+    pub proxy_protocol: Vec<String>,
     /// Where entries about requests go.
     pub access_log: AccessLog,
+    /// One of so many requests that went well has an entry; those that didn't all have.
+    pub access_log_every: u32,
     /// Where the table is kept.
     pub state_dir: Option<PathBuf>,
-    /// Where the metrics socket is made.
+    /// Where the sockets for metrics and status are made.
     pub runtime_dir: Option<PathBuf>,
+    /// Under this name it is told which revision is served.
+    pub consumer: InstanceName,
     /// What the data path is told.
     pub proxy: convoy_proxy::Settings,
     /// Somebody wrote the number of connections; otherwise it is what there is room for, up to the default.
@@ -128,8 +162,28 @@ impl Settings {
                 None if variable("JOURNAL_STREAM").is_some() => AccessLog::Journal,
                 None => AccessLog::Stderr,
             },
+            access_log_every: fragment.access_log_every.unwrap_or(1).max(1),
+            imports: fragment
+                .import
+                .iter()
+                .flatten()
+                .map(|text| parse("[edge-router] import", text))
+                .collect::<Result<_, _>>()?,
+            routes: options.routes.clone(),
+            certificates: options
+                .certificates
+                .clone()
+                .or_else(|| fragment.certificates.clone())
+                // What LoadCredential= of the unit put there (systemd.exec(5)).
+                .or_else(|| variable("CREDENTIALS_DIRECTORY").map(PathBuf::from)),
+            proxy_protocol: fragment.proxy_protocol.clone().unwrap_or_default(),
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
-            runtime_dir: variable("RUNTIME_DIRECTORY").map(PathBuf::from),
+            runtime_dir: options
+                .runtime_dir
+                .clone()
+                .or_else(|| variable("RUNTIME_DIRECTORY"))
+                .map(PathBuf::from),
+            consumer: consumer(variable)?,
             max_connections_given: fragment.max_connections.is_some(),
             drain: drain(&fragment),
             proxy: proxy(threads, fragment)?,
@@ -152,14 +206,25 @@ fn domains(
     list.iter().map(|text| parse(origin, text)).collect()
 }
 
-fn listen(text: &str) -> Result<SocketAddr, ConfigError> {
+fn listen(text: &str) -> Result<(String, Address), ConfigError> {
     match text.split_once('=') {
-        Some(("http", address)) => parse("--listen http", address),
+        Some((name, address)) if Kind::of(name).is_some() => {
+            Ok((name.to_owned(), parse("--listen", address)?))
+        }
         _ => Err(ConfigError::value(
             "--listen",
-            format!("{text:?} names no socket; write it as http=127.0.0.1:8080"),
+            format!("{text:?} names no socket; write it as http=127.0.0.1:8080 or https=127.0.0.1:8443"),
         )),
     }
+}
+
+/// `edge-<machine id>`; load balancers stand beside it.
+fn consumer(variable: impl Fn(&str) -> Option<String>) -> Result<InstanceName, ConfigError> {
+    let machine = machine_id(variable, Path::new("/etc/machine-id"));
+    // Without an identity a name for this run has to do; the lease takes it away when it ends.
+    let name = machine.map_or_else(|_| format!("run-{}", std::process::id()), |machine| machine.to_string());
+    InstanceName::parse(&format!("edge-{name}"))
+        .map_err(|error| ConfigError::value("machine id", error.to_string()))
 }
 
 fn drain(fragment: &Fragment) -> DrainLimits {
@@ -182,6 +247,12 @@ fn proxy(threads: Option<usize>, fragment: Fragment) -> Result<convoy_proxy::Set
     if let Some(number) = fragment.max_connections {
         proxy.max_connections = within("[edge-router] max_connections", number, CONNECTIONS_MAX)?;
     }
+    if let Some(number) = fragment.max_streams {
+        let number =
+            within("[edge-router] max_streams", usize::try_from(number).unwrap_or(usize::MAX), STREAMS_MAX)?;
+        proxy.max_streams = u32::try_from(number).unwrap_or(u32::MAX);
+    }
+    proxy.body_max = fragment.body_max;
     let trusted = fragment.trusted_proxies.unwrap_or_default();
     proxy.trusted = trusted
         .iter()
@@ -289,13 +360,14 @@ mod tests {
             ("[edge-router]\nheader_timeout = 'long'\n", "10-a.toml:2: \"long\" is no time"),
             ("[edge-router]\nmax_connections = 0\n", "max_connections: 0 is out of range"),
             ("[edge-router]\ntrusted_proxies = ['x']\n", "trusted_proxies: \"x\" is no network"),
+            ("[edge-router]\nimport = ['nginx']\n", "import: \"nginx\" is nothing to import"),
             ("[edge-router]\nstall_timeout = 0\n", "[edge-router] stall_timeout: a limit of 0"),
             ("[edge-router]\naccess_log = 'file'\n", "access_log: \"file\" is no place"),
         ] {
             let error = resolve(&Options::default(), &[], file).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-        for listen in ["8080", "https=127.0.0.1:1", "http=8080", "http="] {
+        for listen in ["8080", "ftp=127.0.0.1:1", "http=8080", "http=", "http=unix:edge.sock"] {
             let options = Options { listen: vec![listen.into()], ..Options::default() };
             assert!(resolve(&options, &[], "").unwrap_err().to_string().contains("--listen"), "{listen}");
         }

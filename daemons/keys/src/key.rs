@@ -94,6 +94,26 @@ pub fn lb_key(app: &AppName, instance: &InstanceName) -> String {
     format!("/services/{app}/lb/{instance}")
 }
 
+/// `/convoy/routes/`: what apps want of the edge beside the ordinary.
+pub fn routes_prefix() -> &'static str {
+    "/convoy/routes/"
+}
+
+/// `/convoy/routes/<app>`, a document in JSON.
+pub fn routes_key(app: &AppName) -> String {
+    format!("/convoy/routes/{app}")
+}
+
+/// `/convoy/certificates/`: chains and keys in PEM, by any name.
+pub fn certificates_prefix() -> &'static str {
+    "/convoy/certificates/"
+}
+
+/// `/convoy/instances/`: the records of all instances.
+pub fn instances_root() -> &'static str {
+    "/convoy/instances/"
+}
+
 /// `/convoy/instances/<app>/`
 pub fn instances_prefix(app: &AppName) -> String {
     format!("/convoy/instances/{app}/")

@@ -4,8 +4,7 @@
 //! unevenly. One acceptor knows all the counts; with kept-alive connections it has little to do. It needs no event loop,
 //! and without one a connection is registered once, by the worker that gets it.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +14,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
+use crate::listener::Socket;
 use crate::shared::Post;
+use crate::wire::Accepted;
 use crate::worker::Message;
 
 /// Accepted from one socket before the next one gets a turn.
@@ -26,7 +27,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Acceptor {
     pub(crate) posts: Vec<Arc<Post>>,
     pub(crate) max_connections: usize,
-    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) listeners: Vec<Socket>,
     /// Closed at the other end when it is time to stop.
     pub(crate) stop: UnixStream,
 }
@@ -38,8 +39,8 @@ impl Acceptor {
         let mut exhausted = false;
         while !self.wait(exhausted) {
             let mut failure = None;
-            for listener in &self.listeners {
-                if let Err(error) = self.empty_queue(listener, &mut turn) {
+            for door in 0..self.listeners.len() {
+                if let Err(error) = self.empty_queue(door, &mut turn) {
                     failure = Some(error);
                 }
             }
@@ -69,14 +70,20 @@ impl Acceptor {
         }
     }
 
-    fn empty_queue(&self, listener: &TcpListener, turn: &mut usize) -> Result<(), Errno> {
+    fn empty_queue(&self, door: usize, turn: &mut usize) -> Result<(), Errno> {
+        let Some(listener) = self.listeners.get(door) else { return Ok(()) };
         for _ in 0..BATCH {
             match acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((socket, peer)) => {
                     *turn = turn.wrapping_add(1);
-                    if let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) {
-                        self.hand_over(socket, peer, *turn);
-                    }
+                    let (socket, peer) = match listener {
+                        Socket::Tcp(_) => {
+                            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                            (Accepted::Tcp(socket.into()), peer)
+                        }
+                        Socket::Unix(_) => (Accepted::Unix(socket.into()), None),
+                    };
+                    self.hand_over(socket, peer, door, *turn);
                 }
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(error) if concerns_one_client(error) => {}
@@ -86,7 +93,7 @@ impl Acceptor {
         Ok(())
     }
 
-    fn hand_over(&self, socket: OwnedFd, peer: SocketAddr, turn: usize) {
+    fn hand_over(&self, socket: Accepted, peer: Option<SocketAddr>, door: usize, turn: usize) {
         let counts = || self.posts.iter().map(|post| post.connections.load(Relaxed));
         let open: usize = counts().sum();
         // Far beyond the limit even the courtesy of an answer costs too much.
@@ -100,7 +107,7 @@ impl Acceptor {
         if let Some(post) = chosen {
             post.connections.fetch_add(1, Relaxed);
             let shed = open >= self.max_connections;
-            if !post.send(Message::Connection { stream: TcpStream::from(socket), peer, shed }) {
+            if !post.send(Message::Connection { socket, peer, door, shed }) {
                 post.connections.fetch_sub(1, Relaxed);
             }
         }

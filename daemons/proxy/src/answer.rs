@@ -1,13 +1,14 @@
 //! Answers that we give ourselves.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use convoy_hygiene::X_REQUEST_ID;
+use convoy_routing::Maintenance;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 
 use crate::body::AnswerBody;
 use crate::reason::Reason;
 
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What is listed to a client that asked with CONNECT or TRACE.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
@@ -45,6 +46,40 @@ pub(crate) fn refusal(reason: Reason, request_id: &HeaderValue, page: bool) -> R
     }
     if reason == Reason::Method {
         headers.insert(ALLOW, METHODS);
+    }
+    response
+}
+
+/// Sends the client elsewhere.
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::Empty);
+    match HeaderValue::from_str(location) {
+        Ok(location) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        // A path with bytes that are no text.
+        Err(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    response
+}
+
+/// The same address with TLS. The method stays: a form that is sent there is sent again, not asked for.
+pub(crate) fn to_https(host: &str, port: Option<u16>, uri: &Uri) -> Response<AnswerBody> {
+    let port = port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    redirect(StatusCode::PERMANENT_REDIRECT, &format!("https://{host}{port}{path}"))
+}
+
+/// The page of somebody who works on the service.
+pub(crate) fn maintenance(wanted: &Maintenance, request_id: &HeaderValue) -> Response<AnswerBody> {
+    let mut response = refusal(Reason::Maintenance, request_id, true);
+    *response.status_mut() = wanted.status;
+    if let Some(page) = &wanted.page {
+        *response.body_mut() = AnswerBody::Full(Some(page.clone()));
+    }
+    if let Some(seconds) = &wanted.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.clone());
     }
     response
 }

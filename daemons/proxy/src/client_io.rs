@@ -8,18 +8,18 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::control::{Control, Phase};
+use crate::wire::Wire;
 
 #[derive(Debug)]
 pub(crate) struct ClientIo {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Wire>,
     control: Arc<Control>,
 }
 
 impl ClientIo {
-    pub(crate) fn new(stream: TcpStream, control: Arc<Control>) -> Self {
+    pub(crate) fn new(stream: Wire, control: Arc<Control>) -> Self {
         Self { stream: TokioIo::new(stream), control }
     }
 

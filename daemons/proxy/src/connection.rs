@@ -1,24 +1,44 @@
 //! One client connection.
 
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use convoy_hygiene::{Origin, proxy_protocol};
 use http::HeaderValue;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use tokio::net::TcpStream;
+use hyper_util::rt::TokioTimer;
+use tokio_rustls::TlsAcceptor;
 
 use crate::client_io::ClientIo;
-use crate::control::{Control, Verdict};
-use crate::forward;
+use crate::control::{Control, Phase, Verdict};
+use crate::listener::Door;
+use crate::sender::Local;
+use crate::serve;
+use crate::wire::{Accepted, Plain, Wire};
 use crate::worker::Worker;
 
 /// Longest head of a request, and how far a read buffer grows.
 const BUFFER_MAX: usize = 64 * 1024;
+/// Longest list of fields in HTTP/2.
+const FIELDS_MAX: u32 = 64 * 1024;
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// HTTP/2: how much of a request's body a client may send ahead of a slow target.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// HTTP/2: so many requests may be taken back, and more only when there are twice as many that were not. Each costs us a
+/// connection to a target and the client next to nothing (CVE-2023-44487).
+const TAKEN_BACK_MAX: u64 = 100;
+/// HTTP/2: a client that says nothing for so long is asked whether it is there.
+const PING: Duration = Duration::from_secs(30);
 
 /// Who is at the other end. The connection counts as open until the last one lets go of it, a tunnel included.
 #[derive(Debug)]
@@ -26,37 +46,147 @@ pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     pub(crate) control: Arc<Control>,
     pub(crate) address: IpAddr,
-    /// The address as it goes into `X-Forwarded-For`, made once.
-    pub(crate) forwarded_for: HeaderValue,
-    pub(crate) trusted: bool,
+    /// What targets are told about it, made once.
+    pub(crate) origin: Origin,
+    pub(crate) door: Rc<Door>,
     /// One too many: it is told so, and closed.
     pub(crate) shed: bool,
+    /// The name that it asked for in its TLS handshake.
+    server_name: Option<Box<str>>,
+    streams: Cell<usize>,
+    /// Requests of an HTTP/2 connection so far, and those that the client took back.
+    begun: Cell<u64>,
+    taken_back: Cell<u64>,
+    _open: Open,
+}
+
+impl Client {
+    /// A request of an HTTP/2 connection begins.
+    pub(crate) fn begin_stream(self: &Rc<Self>) -> Stream {
+        if self.streams.replace(self.streams.get() + 1) == 0 {
+            self.control.enter(Phase::Streams);
+        }
+        self.begun.set(self.begun.get() + 1);
+        let control = Arc::new(Control::new(Arc::clone(&self.worker.clock)));
+        let number = self.worker.begin_stream(Arc::clone(&control), Arc::clone(&self.control));
+        Stream { control, client: Rc::clone(self), number }
+    }
+
+    /// The client took a request back. One that does little else is cut off.
+    pub(crate) fn stream_taken_back(&self) {
+        let count = self.taken_back.get() + 1;
+        self.taken_back.set(count);
+        if count > TAKEN_BACK_MAX && count * 3 > self.begun.get() && self.control.verdict() != Verdict::Cut {
+            self.worker.counters.rapid_resets.add(1);
+            tracing::warn!(CLIENT = %self.address, REQUESTS = count, "a client takes back what it asks for, and is cut off");
+            self.control.cut();
+        }
+    }
+
+    /// Whether the TLS connection was opened for a name with another certificate than this host's (RFC 9110, section
+    /// 15.5.20).
+    pub(crate) fn is_misdirected(&self, host: &str) -> bool {
+        match (&self.door.tls, &self.server_name) {
+            (Some(tls), Some(name)) => **name != *host && !(tls.covers)(name, host),
+            _ => false,
+        }
+    }
+
+    /// Whether the client, or the trusted proxy before us, came over TLS.
+    pub(crate) fn is_secure(&self, headers: &http::HeaderMap) -> bool {
+        let said = || headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
+        self.door.tls.is_some() || self.origin.trusted && said()
+    }
+}
+
+/// A request of an HTTP/2 connection, as it is watched.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) control: Arc<Control>,
+    client: Rc<Client>,
     number: u64,
 }
 
-impl Drop for Client {
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let client = &self.client;
+        client.worker.end_stream(self.number);
+        client.streams.set(client.streams.get().saturating_sub(1));
+        if client.streams.get() == 0 {
+            client.control.enter(Phase::Idle);
+        }
+    }
+}
+
+/// A connection as it is counted.
+#[derive(Debug)]
+struct Open {
+    worker: Rc<Worker>,
+    number: u64,
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         self.worker.closed(self.number);
     }
 }
 
 /// Serves the connection until it ends.
-pub(crate) async fn run(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, shed: bool) {
-    let address = peer.ip().to_canonical();
+pub(crate) async fn run(
+    worker: Rc<Worker>,
+    socket: Accepted,
+    peer: Option<SocketAddr>,
+    door: Rc<Door>,
+    shed: bool,
+) {
     let control = Arc::new(Control::new(Arc::clone(&worker.clock)));
-    let number = worker.opened(Arc::clone(&control));
+    let open = Open { number: worker.opened(Arc::clone(&control)), worker: Rc::clone(&worker) };
+    let began = async {
+        let mut plain = socket.register()?;
+        let peer = announced_peer(&worker, &mut plain, peer, &door).await?;
+        let (wire, server_name, http2) = secured(&worker, plain, &door).await?;
+        io::Result::Ok((peer, wire, server_name, http2))
+    };
+    // In boxes: a connection is long past its beginning, or of another kind, for most of its life.
+    let (peer, wire, server_name, http2) = match Box::pin(watched(&control, began)).await {
+        Some(Ok(ready)) => ready,
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a connection did not come as far as a request");
+            return;
+        }
+        None => return,
+    };
+    // A peer without an address came through a file: whoever may open that is somebody of this machine.
+    let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip().to_canonical());
+    let text =
+        |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let secure = door.tls.is_some();
+    let port = door.port.unwrap_or(if secure { 443 } else { 80 });
     let client = Rc::new(Client {
         control: Arc::clone(&control),
         address,
-        forwarded_for: HeaderValue::from_str(&address.to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-        trusted: worker.settings.trusts(address),
+        origin: Origin {
+            address: text(address.to_string()),
+            trusted: peer.is_none() || worker.settings.trusts(address),
+            scheme: HeaderValue::from_static(if secure { "https" } else { "http" }),
+            port: HeaderValue::from(port),
+        },
+        door,
         shed,
-        number,
+        server_name,
+        streams: Cell::new(0),
+        begun: Cell::new(0),
+        taken_back: Cell::new(0),
         worker: Rc::clone(&worker),
+        _open: open,
     });
-    let io = ClientIo::new(stream, Arc::clone(&control));
-    let service = service_fn(move |request| forward::serve(Rc::clone(&client), request));
+    let io = ClientIo::new(wire, Arc::clone(&control));
+    if http2 { Box::pin(two(client, io)).await } else { one(client, io).await }
+}
+
+async fn one(client: Rc<Client>, io: ClientIo) {
+    let (control, worker, address) = (Arc::clone(&client.control), Rc::clone(&client.worker), client.address);
+    let service = service_fn(move |request| serve::serve(Rc::clone(&client), request));
     let mut builder = http1::Builder::new();
     // The control watches the time; hyper's own limit would set a timer with every request.
     builder.header_read_timeout(None).max_buf_size(BUFFER_MAX);
@@ -71,10 +201,116 @@ pub(crate) async fn run(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr,
         connection.as_mut().poll(cx)
     })
     .await;
+    report(&worker, address, ended);
+}
+
+async fn two(client: Rc<Client>, io: ClientIo) {
+    let (control, worker, address) = (Arc::clone(&client.control), Rc::clone(&client.worker), client.address);
+    let service = service_fn(move |request| serve::serve(Rc::clone(&client), request));
+    let mut builder = http2::Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(worker.settings.max_streams)
+        .max_header_list_size(FIELDS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut ending = false;
+    let ended = poll_fn(|cx| {
+        control.register(cx.waker());
+        match control.verdict() {
+            Verdict::Cut => return Poll::Ready(Ok(())),
+            Verdict::Close if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Verdict::Fine | Verdict::Close | Verdict::TargetSlow | Verdict::ClientSlow => {}
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await;
+    report(&worker, address, ended);
+}
+
+fn report(worker: &Worker, address: IpAddr, ended: hyper::Result<()>) {
     if let Err(error) = ended
         && error.is_parse()
     {
         worker.counters.malformed.add(1);
         tracing::debug!(CLIENT = %address, %error, "a request is no HTTP");
     }
+}
+
+/// The future's output, or nothing when the connection's time is over.
+async fn watched<T>(control: &Control, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        control.register(cx.waker());
+        if control.verdict() == Verdict::Cut {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Who is at the other end by the word of a trusted proxy, where this door listens to it.
+async fn announced_peer(
+    worker: &Worker,
+    plain: &mut Plain,
+    peer: Option<SocketAddr>,
+    door: &Door,
+) -> io::Result<Option<SocketAddr>> {
+    let trusted = peer.is_none_or(|peer| worker.settings.trusts(peer.ip().to_canonical()));
+    if !(door.proxy_protocol && trusted) {
+        return Ok(peer);
+    }
+    loop {
+        match proxy_protocol::parse(plain.ahead()) {
+            Ok(Some(header)) => {
+                plain.skip(header.length);
+                return Ok(header.source.or(peer));
+            }
+            Ok(None) => {
+                if !poll_fn(|cx| plain.poll_more(cx)).await? {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            Err(error) => {
+                worker.counters.malformed.add(1);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+}
+
+/// The connection with TLS where the door has it, the name it is for, and whether it speaks HTTP/2.
+async fn secured(
+    worker: &Worker,
+    mut plain: Plain,
+    door: &Door,
+) -> io::Result<(Wire, Option<Box<str>>, bool)> {
+    let Some(tls) = &door.tls else {
+        // HTTP/1 begins with a method, and none is called PRI.
+        while PREFACE.starts_with(plain.ahead()) && plain.ahead().len() < PREFACE.len() {
+            if !poll_fn(|cx| plain.poll_more(cx)).await? {
+                break;
+            }
+        }
+        let http2 = plain.ahead().starts_with(PREFACE);
+        return Ok((Wire::Plain(plain), None, http2));
+    };
+    let stream = match TlsAcceptor::from(Arc::clone(&tls.config)).accept(plain).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            worker.counters.tls_failures.add(1);
+            return Err(error);
+        }
+    };
+    let (_, session) = stream.get_ref();
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let server_name =
+        session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
+    Ok((Wire::Tls(Box::new(stream)), server_name, http2))
 }

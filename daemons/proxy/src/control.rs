@@ -6,10 +6,11 @@
 //! connection's I/O object elsewhere after an upgrade, and relaxed ones are plain loads and stores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::Duration;
 
+use convoy_routing::RuleTimeouts;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
@@ -53,6 +54,8 @@ pub(crate) enum Phase {
     Head,
     /// Between requests.
     Idle,
+    /// HTTP/2 with open streams, each of which has a control of its own.
+    Streams,
     /// A request was read and its answer has not begun.
     Request,
     /// An answer is on its way.
@@ -65,7 +68,7 @@ pub(crate) enum Phase {
 
 impl Phase {
     fn from_code(code: u8) -> Self {
-        [Self::Head, Self::Idle, Self::Request, Self::Answer, Self::Tunnel, Self::Linger]
+        [Self::Head, Self::Idle, Self::Streams, Self::Request, Self::Answer, Self::Tunnel, Self::Linger]
             .into_iter()
             .find(|phase| *phase as u8 == code)
             .unwrap_or(Self::Head)
@@ -103,9 +106,48 @@ pub(crate) struct Control {
     phase: AtomicU8,
     since: AtomicU64,
     verdict: AtomicU8,
+    severed: AtomicBool,
     waits_for_client: AtomicBool,
     lingers: AtomicBool,
     waker: AtomicWaker,
+    /// Limits of the request's rule, in milliseconds; 0 for the router's own.
+    own: OwnLimits,
+}
+
+#[derive(Debug, Default)]
+struct OwnLimits {
+    any: AtomicBool,
+    response: AtomicU32,
+    stall: AtomicU32,
+    request_body: AtomicU32,
+    tunnel: AtomicU32,
+}
+
+impl OwnLimits {
+    fn set(&self, limits: &RuleTimeouts) {
+        let millis = |limit: Option<Duration>| {
+            limit.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1))
+        };
+        self.response.store(millis(limits.response), Relaxed);
+        self.stall.store(millis(limits.stall), Relaxed);
+        self.request_body.store(millis(limits.request_body), Relaxed);
+        self.tunnel.store(millis(limits.tunnel), Relaxed);
+        self.any.store(*limits != RuleTimeouts::default(), Relaxed);
+    }
+
+    fn over(&self, limits: &Timeouts) -> Timeouts {
+        let or = |own: &AtomicU32, other: Duration| match own.load(Relaxed) {
+            0 => other,
+            millis => Duration::from_millis(millis.into()),
+        };
+        Timeouts {
+            first_byte: or(&self.response, limits.first_byte),
+            stall: or(&self.stall, limits.stall),
+            request_body: or(&self.request_body, limits.request_body),
+            tunnel_idle: or(&self.tunnel, limits.tunnel_idle),
+            ..*limits
+        }
+    }
 }
 
 impl Control {
@@ -116,10 +158,26 @@ impl Control {
             phase: AtomicU8::new(Phase::Head as u8),
             since,
             verdict: AtomicU8::new(Verdict::Fine as u8),
+            severed: AtomicBool::new(false),
             waits_for_client: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            own: OwnLimits::default(),
         }
+    }
+
+    /// From now on these limits count, until others are set.
+    pub(crate) fn set_limits(&self, limits: &RuleTimeouts) {
+        // Nobody has any, as a rule, and then nothing is stored.
+        if *limits != RuleTimeouts::default() || self.own.any.load(Relaxed) {
+            self.own.set(limits);
+        }
+    }
+
+    /// Whatever it is at, now or next: it ends.
+    pub(crate) fn cut(&self) {
+        self.severed.store(true, Relaxed);
+        self.waker.wake();
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -143,7 +201,7 @@ impl Control {
         match self.phase() {
             Phase::Idle => self.enter(Phase::Head),
             Phase::Tunnel => self.progress(),
-            Phase::Head | Phase::Request | Phase::Answer | Phase::Linger => {}
+            Phase::Head | Phase::Streams | Phase::Request | Phase::Answer | Phase::Linger => {}
         }
     }
 
@@ -173,7 +231,7 @@ impl Control {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        Verdict::from_code(self.verdict.load(Relaxed))
+        if self.severed.load(Relaxed) { Verdict::Cut } else { Verdict::from_code(self.verdict.load(Relaxed)) }
     }
 
     /// Who is to be woken by a verdict.
@@ -181,10 +239,17 @@ impl Control {
         self.waker.register(waker);
     }
 
+    /// The time since something moved, or since the phase began.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(self.clock.now().saturating_sub(self.since.load(Relaxed)))
+    }
+
     /// The worker's look: passes a verdict when the connection is over its limit.
     pub(crate) fn judge(&self, limits: &Timeouts, draining_for: Option<Duration>) {
-        let age = Duration::from_millis(self.clock.now().saturating_sub(self.since.load(Relaxed)));
-        let verdict = judge(self.phase(), self.waits_for_client.load(Relaxed), age, limits, draining_for);
+        let own = self.own.any.load(Relaxed).then(|| self.own.over(limits));
+        let limits = own.as_ref().unwrap_or(limits);
+        let waits_for_client = self.waits_for_client.load(Relaxed);
+        let verdict = judge(self.phase(), waits_for_client, self.age(), limits, draining_for);
         if verdict != Verdict::Fine && verdict != self.verdict() {
             self.verdict.store(verdict as u8, Relaxed);
             self.waker.wake();
@@ -208,6 +273,8 @@ fn judge(
         Phase::Head => within(limits.header, Verdict::Cut),
         Phase::Idle if draining_for.is_some() => within(limits.drain_idle, Verdict::Close),
         Phase::Idle => within(limits.keep_alive, Verdict::Close),
+        Phase::Streams if draining_for.is_some() => Verdict::Close,
+        Phase::Streams => Verdict::Fine,
         Phase::Request if waits_for_client => within(limits.request_body, Verdict::ClientSlow),
         Phase::Request => within(limits.first_byte, Verdict::TargetSlow),
         Phase::Answer => within(limits.stall, Verdict::Cut),
@@ -233,6 +300,8 @@ mod tests {
             (Phase::Idle, false, 81, None, Verdict::Cut),
             (Phase::Idle, false, 0, Some(0), Verdict::Fine),
             (Phase::Idle, false, 1, Some(0), Verdict::Close),
+            (Phase::Streams, false, 9999, None, Verdict::Fine),
+            (Phase::Streams, false, 0, Some(0), Verdict::Close),
             (Phase::Request, false, 59, Some(9), Verdict::Fine),
             (Phase::Request, false, 60, None, Verdict::TargetSlow),
             (Phase::Request, true, 30, None, Verdict::ClientSlow),
@@ -252,13 +321,39 @@ mod tests {
 
     #[test]
     fn codes_and_names_agree() {
-        for phase in [Phase::Head, Phase::Idle, Phase::Request, Phase::Answer, Phase::Tunnel, Phase::Linger] {
+        for phase in [
+            Phase::Head,
+            Phase::Idle,
+            Phase::Streams,
+            Phase::Request,
+            Phase::Answer,
+            Phase::Tunnel,
+            Phase::Linger,
+        ] {
             assert_eq!(Phase::from_code(phase as u8), phase);
         }
         for verdict in [Verdict::Fine, Verdict::Close, Verdict::TargetSlow, Verdict::ClientSlow, Verdict::Cut]
         {
             assert_eq!(Verdict::from_code(verdict as u8), verdict);
         }
+    }
+
+    #[test]
+    fn a_rule_has_limits_of_its_own_until_the_next_one() {
+        let clock = Arc::new(Clock::new(Instant::now()));
+        let control = Control::new(Arc::clone(&clock));
+        let limits = Timeouts::default();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        control.set_limits(&RuleTimeouts { response: seconds(2), ..RuleTimeouts::default() });
+        control.enter(Phase::Request);
+        clock.now.store(2_000, Relaxed);
+        control.judge(&limits, None);
+        assert_eq!(control.verdict(), Verdict::TargetSlow);
+        control.set_limits(&RuleTimeouts::default());
+        control.enter(Phase::Request);
+        clock.now.store(5_000, Relaxed);
+        control.judge(&limits, None);
+        assert_eq!(control.verdict(), Verdict::Fine);
     }
 
     #[test]

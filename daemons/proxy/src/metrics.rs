@@ -61,6 +61,8 @@ pub(crate) struct WorkerCounters {
     pub(crate) connects: Count,
     pub(crate) upstream_open: AtomicUsize,
     pub(crate) malformed: Count,
+    pub(crate) tls_failures: Count,
+    pub(crate) rapid_resets: Count,
 }
 
 impl WorkerCounters {
@@ -99,6 +101,12 @@ pub struct Totals {
     pub upstream_open: usize,
     /// Connections whose requests were no HTTP.
     pub malformed: u64,
+    /// TLS handshakes that failed.
+    pub tls_failures: u64,
+    /// HTTP/2 connections that were cut off because their requests were taken back again and again.
+    pub rapid_resets: u64,
+    /// Targets that active checks took out.
+    pub check_failures: u64,
 }
 
 type PerWorker<T> = BTreeMap<usize, Arc<T>>;
@@ -108,6 +116,7 @@ type PerWorker<T> = BTreeMap<usize, Arc<T>>;
 pub struct Metrics {
     routes: Mutex<BTreeMap<AppName, PerWorker<RouteCounters>>>,
     workers: Mutex<PerWorker<WorkerCounters>>,
+    pub(crate) check_failures: AtomicU64,
 }
 
 impl Metrics {
@@ -144,13 +153,15 @@ impl Metrics {
     /// The sums of everything else.
     pub fn totals(&self) -> Totals {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut totals = Totals::default();
+        let mut totals = Totals { check_failures: self.check_failures.load(Relaxed), ..Totals::default() };
         for counters in workers.values() {
             add_all(&mut totals.reasons, &counters.reasons);
             totals.ejections += counters.ejections.get();
             totals.connects += counters.connects.get();
             totals.upstream_open += counters.upstream_open.load(Relaxed);
             totals.malformed += counters.malformed.get();
+            totals.tls_failures += counters.tls_failures.get();
+            totals.rapid_resets += counters.rapid_resets.get();
         }
         totals
     }

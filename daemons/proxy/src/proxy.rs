@@ -1,7 +1,7 @@
 //! The whole of it: threads, table, drain.
 
 use std::io;
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -15,11 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::acceptor::Acceptor;
+use crate::checker::{self, Checker};
+use crate::gate::Gates;
+use crate::listener::{Door, Listener};
 use crate::metrics::Metrics;
 use crate::record::RequestLog;
 use crate::settings::Settings;
 use crate::shared::Post;
-use crate::worker::{Message, Worker};
+use crate::worker::{Common, Message, Worker};
 
 /// How often a drain looks whether it is over.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -48,6 +51,17 @@ pub struct Drained {
     pub took: Duration,
 }
 
+/// Sees the table that requests are routed by.
+#[derive(Debug, Clone)]
+pub struct TableReader(Arc<ArcSwap<Table>>);
+
+impl TableReader {
+    /// The table at this moment.
+    pub fn load(&self) -> Arc<Table> {
+        self.0.load_full()
+    }
+}
+
 /// A running proxy. Dropping it ends it at once; [`Proxy::drain`] ends it politely.
 #[derive(Debug)]
 pub struct Proxy {
@@ -58,40 +72,54 @@ pub struct Proxy {
     stop_accepting: UnixStream,
     acceptor: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
+    checker: Checker,
 }
 
 impl Proxy {
-    /// Starts the threads. The listeners are made non-blocking and get TCP_NODELAY, which accepted connections inherit.
+    /// Starts the threads. The sockets are made non-blocking and get TCP_NODELAY, which accepted connections inherit.
     /// `log` makes the log of each worker, on its thread.
     pub fn start(
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Listener>,
         table: Table,
         settings: Settings,
         log: impl Fn() -> Box<dyn RequestLog> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         for listener in &listeners {
-            listener.set_nonblocking(true)?;
-            socket2::SockRef::from(listener).set_tcp_nodelay(true)?;
+            listener.socket.prepare()?;
         }
         let (settings, log) = (Arc::new(settings), Arc::new(log));
         let table = Arc::new(ArcSwap::from_pointee(table));
         let metrics = Arc::new(Metrics::default());
+        let common = Common {
+            settings: Arc::clone(&settings),
+            table: Arc::clone(&table),
+            metrics: Arc::clone(&metrics),
+            gates: Arc::new(Gates::default()),
+            doors: listeners.iter().map(Door::from).collect(),
+        };
+        let checker = checker::start(Arc::clone(&table), Arc::clone(&metrics))?;
         let process = format!("{:08x}", fastrand::u32(..));
         let (stop_accepting, stop) = UnixStream::pair()?;
-        let mut proxy =
-            Self { table, metrics, posts: Vec::new(), stop_accepting, acceptor: None, workers: Vec::new() };
+        let mut proxy = Self {
+            table,
+            metrics,
+            posts: Vec::new(),
+            stop_accepting,
+            acceptor: None,
+            workers: Vec::new(),
+            checker,
+        };
         for index in 0..settings.threads.max(1) {
             let (sender, messages) = mpsc::unbounded_channel();
             let post = Arc::new(Post::new(index, process.clone(), sender));
             proxy.posts.push(Arc::clone(&post));
-            let parts = (Arc::clone(&settings), Arc::clone(&proxy.table), Arc::clone(&proxy.metrics));
-            let log = Arc::clone(&log);
-            proxy.workers.push(spawn_worker(index, move || {
-                let (settings, table, metrics) = parts;
-                Worker::new(post, settings, table, metrics, log()).run(messages)
+            let (common, log) = (common.clone(), Arc::clone(&log));
+            proxy.workers.push(spawn(&format!("worker-{index}"), move || {
+                Worker::new(post, common, log()).run(messages)
             })?);
         }
         let max_connections = settings.max_connections;
+        let listeners = listeners.into_iter().map(|listener| listener.socket).collect();
         let acceptor = Acceptor { posts: proxy.posts.clone(), max_connections, listeners, stop };
         proxy.acceptor = Some(named("acceptor").spawn(move || acceptor.run())?);
         Ok(proxy)
@@ -103,11 +131,17 @@ impl Proxy {
         for post in &self.posts {
             post.send(Message::Table);
         }
+        self.checker.look();
     }
 
     /// The table that requests are routed by.
     pub fn table(&self) -> Arc<Table> {
         self.table.load_full()
+    }
+
+    /// The table at any time, for those who only read it.
+    pub fn reader(&self) -> TableReader {
+        TableReader(Arc::clone(&self.table))
     }
 
     /// The numbers.
@@ -157,7 +191,8 @@ impl Drop for Proxy {
         for post in &self.posts {
             post.send(Message::Stop);
         }
-        for thread in self.acceptor.take().into_iter().chain(self.workers.drain(..)) {
+        let checker = self.checker.stop();
+        for thread in self.acceptor.take().into_iter().chain(self.workers.drain(..)).chain(checker) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the proxy ended by a panic");
             }
@@ -177,12 +212,12 @@ fn named(name: &str) -> thread::Builder {
 }
 
 /// A thread with an event loop of its own. What can fail fails here and not later.
-fn spawn_worker<F: Future<Output = ()>>(
-    index: usize,
+pub(crate) fn spawn<F: Future<Output = ()>>(
+    name: &str,
     work: impl FnOnce() -> F + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let (ready, started) = std::sync::mpsc::channel();
-    let thread = named(&format!("worker-{index}")).spawn(move || {
+    let thread = named(name).spawn(move || {
         let runtime =
             Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
         let (runtime, outcome) = match runtime {

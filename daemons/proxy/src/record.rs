@@ -18,9 +18,13 @@ pub struct Record<'a> {
     pub path: &'a str,
     /// The status sent; 499 when the client went away before there was one.
     pub status: u16,
+    /// `HTTP/1.1` and so on.
+    pub version: &'static str,
+    /// Whether the client came over TLS.
+    pub tls: bool,
     /// The app, `-` when no route was found.
     pub route: &'a str,
-    /// `lb` or `direct`, `-` when no target was chosen.
+    /// `lb`, `direct` or `static`, `-` when no target was chosen.
     pub via: &'static str,
     /// The address of the last target tried, `-` when there was none.
     pub upstream: &'a str,
@@ -34,6 +38,12 @@ pub struct Record<'a> {
     pub retries: u32,
     /// Why no target answered in full, empty when one did.
     pub reason: &'static str,
+    /// The `traceparent` field, empty when there is none.
+    pub trace: &'a str,
+    /// `Referer` and `User-Agent`, empty when there are none, or when the log doesn't want them.
+    pub referer: &'a str,
+    /// See [`Record::referer`].
+    pub agent: &'a str,
 }
 
 /// Takes records on one worker's thread. It must never block and never wait.
@@ -43,6 +53,11 @@ pub trait RequestLog {
 
     /// Called a few times a second: what was held back can go.
     fn flush(&mut self);
+
+    /// Whether `Referer` and `User-Agent` are to be kept for it; asked once.
+    fn wants_agent(&self) -> bool {
+        false
+    }
 }
 
 /// Takes no records.

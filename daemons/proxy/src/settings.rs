@@ -64,6 +64,12 @@ pub struct Settings {
     pub idle_per_target: usize,
     /// Limits in time.
     pub timeouts: Timeouts,
+    /// Requests at a time on one HTTP/2 connection.
+    pub max_streams: u32,
+    /// Largest request body, in bytes, where a rule says nothing.
+    pub body_max: Option<u64>,
+    /// Where HTTP is sent to for TLS, when that is not 443.
+    pub https_port: Option<u16>,
     /// How long targets that refuse connections are left out.
     pub ejection: EjectionPolicy,
 }
@@ -75,6 +81,9 @@ impl Default for Settings {
             max_connections: 20_000,
             trusted: Vec::new(),
             idle_per_target: 1024,
+            max_streams: 200,
+            body_max: None,
+            https_port: None,
             timeouts: Timeouts::default(),
             ejection: EjectionPolicy::default(),
         }

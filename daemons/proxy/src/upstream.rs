@@ -3,25 +3,28 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use convoy_routing::Target;
-use convoy_routing::balance::View;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use convoy_routing::balance::{View, blend, fade};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use crate::body::RequestBody;
 use crate::reason::Reason;
+use crate::sender::{Link, Local, Open, Sender};
+use crate::wire::ToTarget;
 use crate::worker::Worker;
 
 /// Read buffers of a connection to a target grow up to this. Bounds memory, not the size of a body.
 const BUFFER_MAX: usize = 64 * 1024;
+/// HTTP/2: how much of an answer a target may send ahead of a slow client, per request and per connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    link: Box<Link>,
     since: u64,
 }
 
@@ -29,17 +32,52 @@ struct Idle {
 pub(crate) struct Upstream {
     pub(crate) target: Arc<Target>,
     outstanding: Cell<usize>,
+    /// Microseconds, and when it was measured.
+    latency: Cell<(u32, u64)>,
+    credit: Cell<i64>,
+    /// When it came, if that was while we looked.
+    since: Option<u64>,
     idle: RefCell<Vec<Idle>>,
+    /// One connection carries all requests of this worker.
+    shared: RefCell<Option<http2::SendRequest<crate::body::RequestBody>>>,
     retired: Cell<bool>,
 }
 
 impl Upstream {
-    pub(crate) fn new(target: Arc<Target>) -> Self {
-        Self { target, outstanding: Cell::new(0), idle: RefCell::default(), retired: Cell::new(false) }
+    pub(crate) fn new(target: Arc<Target>, since: Option<u64>) -> Self {
+        Self {
+            target,
+            outstanding: Cell::new(0),
+            latency: Cell::new((0, 0)),
+            credit: Cell::new(0),
+            since,
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            retired: Cell::new(false),
+        }
     }
 
-    pub(crate) fn view(&self, now: u64, tried: bool) -> View {
-        View { outstanding: self.outstanding.get(), ejected: self.target.ejection().is_out(now), tried }
+    pub(crate) fn view(&self, now: u64) -> View {
+        let (latency, at) = self.latency.get();
+        View {
+            outstanding: self.outstanding.get(),
+            latency: fade(latency, now.saturating_sub(at)),
+            out: self.target.ejection().is_out(now) || self.target.is_failing(),
+            ..View::IDLE
+        }
+    }
+
+    /// Milliseconds since it came; one that was there before us is old.
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        self.since.map_or(u64::MAX, |since| now.saturating_sub(since))
+    }
+
+    /// What [`convoy_routing::balance::Class::in_turn`] keeps from one choice to the next.
+    pub(crate) fn credit(&self, new: Option<i64>) -> i64 {
+        if let Some(new) = new {
+            self.credit.set(new);
+        }
+        self.credit.get()
     }
 
     pub(crate) fn begin(&self) {
@@ -50,26 +88,38 @@ impl Upstream {
         self.outstanding.set(self.outstanding.get().saturating_sub(1));
     }
 
-    /// The connection that was used last and is ready; the others age until they are closed. Those that the target
-    /// closed are dropped on the way.
-    pub(crate) fn take_idle(&self) -> Option<SendRequest<RequestBody>> {
+    /// The head of an answer took so long.
+    pub(crate) fn measured(&self, now: u64, took: Duration) {
+        let (latency, at) = self.latency.get();
+        let sample = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.latency.set((blend(latency, now.saturating_sub(at), sample), now));
+    }
+
+    /// The connection that was used last; the others age until they are closed. Those that the target closed are dropped
+    /// on the way.
+    pub(crate) fn take_idle(&self, http2: bool) -> Option<Sender> {
+        if http2 {
+            let mut shared = self.shared.borrow_mut();
+            if shared.as_ref().is_some_and(|sender| sender.is_closed() || !sender.is_ready()) {
+                *shared = None;
+            }
+            return shared.clone().map(Sender::Http2);
+        }
         let mut idle = self.idle.borrow_mut();
-        for at in (0..idle.len()).rev() {
-            let Some(connection) = idle.get(at) else { continue };
-            if connection.sender.is_closed() {
-                idle.remove(at);
-            } else if connection.sender.is_ready() {
-                return Some(idle.remove(at).sender);
+        while let Some(Idle { mut link, .. }) = idle.pop() {
+            if link.is_usable() {
+                return Some(Sender::Http1(link));
             }
         }
         None
     }
 
     /// A connection whose exchange is over. Kept unless the target is gone, or there are enough.
-    pub(crate) fn give_back(&self, sender: SendRequest<RequestBody>, worker: &Worker) {
-        let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && !sender.is_closed() && idle.len() < worker.settings.idle_per_target {
-            idle.push(Idle { sender, since: worker.clock.now() });
+    pub(crate) fn give_back(&self, sender: Sender, worker: &Worker) {
+        let Sender::Http1(mut link) = sender else { return };
+        let has_room = !self.retired.get() && self.idle.borrow().len() < worker.settings.idle_per_target;
+        if has_room && link.is_usable() {
+            self.idle.borrow_mut().push(Idle { link, since: worker.clock.now() });
         }
     }
 
@@ -78,23 +128,28 @@ impl Upstream {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.idle
             .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now.saturating_sub(idle.since) < limit);
+            .retain_mut(|idle| now.saturating_sub(idle.since) < limit && idle.link.is_usable());
     }
 
     /// The target's key is gone: what is idle is closed, what is in use is not kept afterwards.
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
+        *self.shared.borrow_mut() = None;
     }
 
-    /// Makes a connection. A failure counts against the target.
-    pub(crate) async fn connect(&self, worker: &Rc<Worker>) -> Result<SendRequest<RequestBody>, Reason> {
-        let timeouts = &worker.settings.timeouts;
+    /// Makes a connection within the limit. A failure counts against the target.
+    pub(crate) async fn connect(
+        &self,
+        worker: &Rc<Worker>,
+        http2: bool,
+        limit: Duration,
+    ) -> Result<Sender, Reason> {
         let ejection = self.target.ejection();
-        ejection.begin(worker.clock.now(), timeouts.connect);
+        ejection.begin(worker.clock.now(), limit);
         let started = worker.clock.refresh();
         worker.counters.connects.add(1);
-        let reason = match tokio::time::timeout(timeouts.connect, self.dial(worker)).await {
+        let reason = match tokio::time::timeout(limit, self.dial(worker, http2)).await {
             Ok(Ok(sender)) => {
                 ejection.succeeded();
                 return Ok(sender);
@@ -118,19 +173,30 @@ impl Upstream {
         Err(reason)
     }
 
-    async fn dial(&self, worker: &Rc<Worker>) -> Result<SendRequest<RequestBody>, DialError> {
+    async fn dial(&self, worker: &Rc<Worker>, http2: bool) -> Result<Sender, DialError> {
         let stream = TcpStream::connect(self.target.address()).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) =
-            http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(TokioIo::new(stream)).await?;
-        let counters = Arc::clone(&worker.counters);
-        counters.upstream_open.fetch_add(1, Relaxed);
-        tokio::task::spawn_local(async move {
-            // How it ended is told to whoever waited for an answer on it; an idle one's end is no event.
-            let _ = connection.with_upgrades().await;
-            counters.upstream_open.fetch_sub(1, Relaxed);
-        });
-        Ok(sender)
+        let io = TokioIo::new(ToTarget(stream));
+        let open = Open::count(&worker.counters);
+        if http2 {
+            let (sender, connection) = http2::Builder::new(Local)
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .keep_alive_interval(Duration::from_secs(20))
+                .handshake(io)
+                .await?;
+            tokio::task::spawn_local(async move {
+                let _ = connection.await;
+                drop(open);
+            });
+            if !self.retired.get() {
+                *self.shared.borrow_mut() = Some(sender.clone());
+            }
+            return Ok(Sender::Http2(sender));
+        }
+        let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await?;
+        Ok(Sender::Http1(Box::new(Link::new(sender, connection, open))))
     }
 }
 

@@ -10,30 +10,36 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
-use convoy_routing::{Service, Table};
+use convoy_keys::AppName;
+use convoy_routing::{PathError, Service, Table};
 use http::HeaderValue;
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::connection;
-use crate::control::{Clock, Control};
+use crate::control::{Clock, Control, Verdict};
+use crate::gate::Gates;
+use crate::listener::Door;
 use crate::metrics::{Metrics, WorkerCounters};
+use crate::pool::{Pool, Route};
 use crate::record::{Record, RequestLog};
-use crate::route::Route;
 use crate::settings::Settings;
 use crate::shared::Post;
+use crate::wire::Accepted;
 
 /// How often connections are looked at while there are some.
 const LOOK: Duration = Duration::from_millis(250);
 /// And while there are none.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
+/// A stream whose verdict nobody took note of at so many looks ends with its connection.
+const LOOKS_MAX: u32 = 20;
 
 /// What a worker is told.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A client.
-    Connection { stream: std::net::TcpStream, peer: SocketAddr, shed: bool },
+    Connection { socket: Accepted, peer: Option<SocketAddr>, door: usize, shed: bool },
     /// There is a new table.
     Table,
     /// A drain begins.
@@ -42,16 +48,45 @@ pub(crate) enum Message {
     Stop,
 }
 
+/// What all workers have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) doors: Vec<Door>,
+}
+
+/// Where a request goes, and its path in normal form where that is another one.
+pub(crate) type Destination = (Rc<Route>, Option<String>);
+
+#[derive(Debug)]
+struct Watched {
+    control: Arc<Control>,
+    connection: Arc<Control>,
+    looks: Cell<u32>,
+}
+
 pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) counters: Arc<WorkerCounters>,
+    /// The table is another one.
+    pub(crate) changed: Notify,
     post: Arc<Post>,
     metrics: Arc<Metrics>,
+    gates: Arc<Gates>,
+    doors: Vec<Rc<Door>>,
     table: RefCell<Cache<Arc<ArcSwap<Table>>, Arc<Table>>>,
+    /// By the rule.
     routes: RefCell<HashMap<u64, Rc<Route>>>,
+    /// By the service.
+    pools: RefCell<HashMap<u64, Rc<Pool>>>,
     connections: RefCell<HashMap<u64, Arc<Control>>>,
+    streams: RefCell<HashMap<u64, Watched>>,
     log: RefCell<Box<dyn RequestLog>>,
+    pub(crate) wants_agent: bool,
     id_prefix: String,
     requests: Cell<u64>,
     accepted: Cell<u64>,
@@ -66,23 +101,24 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        post: Arc<Post>,
-        settings: Arc<Settings>,
-        table: Arc<ArcSwap<Table>>,
-        metrics: Arc<Metrics>,
-        log: Box<dyn RequestLog>,
-    ) -> Rc<Self> {
+    pub(crate) fn new(post: Arc<Post>, common: Common, log: Box<dyn RequestLog>) -> Rc<Self> {
+        let Common { settings, table, metrics, gates, doors } = common;
         Rc::new(Self {
             settings,
             clock: Arc::new(Clock::new(Instant::now())),
             counters: metrics.worker(post.index),
             id_prefix: format!("{}{:02x}", post.process, post.index & 0xff),
+            changed: Notify::new(),
             post,
             metrics,
+            gates,
+            doors: doors.into_iter().map(Rc::new).collect(),
             table: RefCell::new(Cache::new(table)),
             routes: RefCell::default(),
+            pools: RefCell::default(),
             connections: RefCell::default(),
+            streams: RefCell::default(),
+            wants_agent: log.wants_agent(),
             log: RefCell::new(log),
             requests: Cell::new(0),
             accepted: Cell::new(0),
@@ -95,16 +131,11 @@ impl Worker {
         let upkeep = tokio::task::spawn_local(upkeep(Rc::clone(&self)));
         while let Some(message) = messages.recv().await {
             match message {
-                Message::Connection { stream, peer, shed } => {
+                Message::Connection { socket, peer, door, shed } => {
                     self.clock.refresh();
-                    match TcpStream::from_std(stream) {
-                        Ok(stream) => {
-                            tokio::task::spawn_local(connection::run(Rc::clone(&self), stream, peer, shed));
-                        }
-                        Err(error) => {
-                            self.post.connections.fetch_sub(1, Relaxed);
-                            tracing::warn!(%error, "an accepted connection can't be served");
-                        }
+                    if let Some(door) = self.doors.get(door) {
+                        let door = Rc::clone(door);
+                        tokio::task::spawn_local(connection::run(Rc::clone(&self), socket, peer, door, shed));
                     }
                 }
                 Message::Table => self.follow_table(),
@@ -116,31 +147,36 @@ impl Worker {
         self.log.borrow_mut().flush();
     }
 
-    /// The route for a host.
-    pub(crate) fn route(&self, host: &str) -> Option<Rc<Route>> {
+    /// The route for a host and a path, and the path in normal form where that is another one.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Result<Option<Destination>, PathError> {
         let mut table = self.table.borrow_mut();
-        let service = table.load().find(host)?;
-        if let Some(route) = self.routes.borrow().get(&service.id())
-            && route.service.version() == service.version()
+        let Some(found) = table.load().find(host, path)? else { return Ok(None) };
+        if let Some(route) = self.routes.borrow().get(&found.rule.id)
+            && route.pool.service.version() == found.service.version()
         {
-            return Some(Rc::clone(route));
+            return Ok(Some((Rc::clone(route), found.path)));
         }
-        Some(self.renew(&Arc::clone(service)))
+        let pool = self.pool(found.service);
+        let route = Rc::new(Route { rule: Arc::clone(found.rule), pool });
+        self.routes.borrow_mut().insert(route.rule.id, Rc::clone(&route));
+        Ok(Some((route, found.path)))
     }
 
-    /// The route of the same service, when the table has another state of it by now.
-    pub(crate) fn newer(&self, route: &Route) -> Option<Rc<Route>> {
+    /// The pool of this app.
+    pub(crate) fn pool_of(&self, app: &AppName) -> Option<Rc<Pool>> {
         let mut table = self.table.borrow_mut();
-        let app = route.service.app();
-        let services = table.load().services();
-        let at = services.binary_search_by(|service| service.app().cmp(app)).ok()?;
-        let service = Arc::clone(services.get(at)?);
-        (service.version() != route.service.version()).then(|| self.renew(&service))
+        table.load().service(app).map(|service| self.pool(service))
     }
 
-    fn renew(&self, service: &Arc<Service>) -> Rc<Route> {
-        let mut routes = self.routes.borrow_mut();
-        let former = routes.get(&service.id());
+    /// The pool of the same service, when the table has another state of it by now.
+    pub(crate) fn newer(&self, pool: &Pool) -> Option<Rc<Pool>> {
+        let newest = self.pool_of(pool.service.app())?;
+        (newest.service.version() != pool.service.version()).then_some(newest)
+    }
+
+    fn pool(&self, service: &Arc<Service>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let former = pools.get(&service.id());
         if let Some(former) = former
             && former.service.version() == service.version()
         {
@@ -148,31 +184,50 @@ impl Worker {
         }
         let counters = former.map_or_else(
             || self.metrics.route(service.app(), self.post.index),
-            |route| Arc::clone(&route.counters),
+            |pool| Arc::clone(&pool.counters),
         );
-        let route = Rc::new(Route::new(Arc::clone(service), counters, former.map(AsRef::as_ref)));
-        routes.insert(service.id(), Rc::clone(&route));
-        route
+        let gate = self.gates.of(service);
+        let former = former.map(AsRef::as_ref);
+        let pool = Rc::new(Pool::new(Arc::clone(service), counters, gate, former, self.clock.now()));
+        pools.insert(service.id(), Rc::clone(&pool));
+        pool
     }
 
     /// Lets go of what the table no longer has, at once and not with the next request: connections to a target that is
     /// gone may lead to another one soon.
     fn follow_table(&self) {
         let table = Arc::clone(self.table.borrow_mut().load());
-        let by_app = |route: &Route| {
-            let services = table.services();
-            let at = services.binary_search_by(|service| service.app().cmp(route.service.app())).ok()?;
-            services.get(at).filter(|service| service.id() == route.service.id())
-        };
-        let known: Vec<_> = self.routes.borrow().values().cloned().collect();
-        for route in known {
-            if let Some(service) = by_app(&route) {
-                self.renew(service);
+        let known: Vec<_> = self.pools.borrow().values().cloned().collect();
+        for pool in known {
+            let service = table.service(pool.service.app());
+            if let Some(service) = service.filter(|service| service.id() == pool.service.id()) {
+                self.pool(service);
             } else {
-                route.retire();
-                self.routes.borrow_mut().remove(&route.service.id());
+                pool.retire();
+                self.gates.forget(pool.service.id());
+                self.pools.borrow_mut().remove(&pool.service.id());
             }
         }
+        let pools = self.pools.borrow();
+        let is_current = |route: &Route| {
+            let pool = pools.get(&route.pool.service.id());
+            pool.is_some_and(|pool| pool.service.version() == route.pool.service.version())
+        };
+        self.routes.borrow_mut().retain(|_, route| is_current(route));
+        self.changed.notify_waiters();
+    }
+
+    /// A request of an HTTP/2 connection is to be watched.
+    pub(crate) fn begin_stream(&self, control: Arc<Control>, connection: Arc<Control>) -> u64 {
+        let number = self.requests.get() + 1;
+        self.requests.set(number);
+        let watched = Watched { control, connection, looks: Cell::new(0) };
+        self.streams.borrow_mut().insert(number, watched);
+        number
+    }
+
+    pub(crate) fn end_stream(&self, number: u64) {
+        self.streams.borrow_mut().remove(&number);
     }
 
     fn begin_drain(&self) {
@@ -239,8 +294,17 @@ async fn upkeep(worker: Rc<Worker>) {
         for control in worker.connections.borrow().values() {
             control.judge(&limits, draining_for);
         }
-        for route in worker.routes.borrow().values() {
-            for upstream in route.upstreams() {
+        for stream in worker.streams.borrow().values() {
+            stream.control.judge(&limits, draining_for);
+            if stream.control.verdict() == Verdict::Cut {
+                stream.looks.set(stream.looks.get() + 1);
+                if stream.looks.get() > LOOKS_MAX {
+                    stream.connection.cut();
+                }
+            }
+        }
+        for pool in worker.pools.borrow().values() {
+            for upstream in pool.upstreams() {
                 upstream.expire_idle(worker.clock.now(), limits.upstream_idle);
             }
         }

@@ -1,11 +1,16 @@
 //! What the keys say, kept one key at a time.
 
+mod app;
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use convoy_keys::{AppName, Endpoint, InstanceName, KeyError, ServiceKey, lb_key, upstream_key};
+use convoy_keys::{AppName, Endpoint, InstanceName, InstanceRecord, InstanceState, instance_key};
 
-use crate::{Service, Target, Tier};
+use crate::{Document, NumberedRule, Service, Target, Tier};
+use app::{App, Share};
+use place::{Place, PlaceError};
 
 /// So many refused keys are remembered as reported; more than that is an attack, and counting is enough.
 const REPORTED_MAX: usize = 10_000;
@@ -17,9 +22,10 @@ const EMPTY_MAX: usize = 1_000;
 pub enum Effect {
     /// Nothing to route differently, or a key that is not about routing.
     None,
-    /// The targets of this app are others now.
+    /// The targets or the rules of this app are others now.
     Changed(AppName),
-    /// The key or its value is unusable. A target that the key had before is gone.
+    /// The key or its value is unusable. A target that the key had before is gone; a document that it had before is
+    /// followed still.
     Skipped {
         /// The key.
         key: String,
@@ -32,22 +38,24 @@ pub enum Effect {
     },
 }
 
+/// What a key of `/convoy/instances/` says, with its text and the revision of its creation.
 #[derive(Debug)]
-struct App {
-    targets: BTreeMap<(Tier, InstanceName), Arc<Target>>,
-    service: Arc<Service>,
-    /// Unix time at which the last target left.
-    empty_since: Option<u64>,
+struct Known {
+    share: Share,
+    text: String,
+    created: i64,
 }
 
-/// The targets of all apps, built from keys and values that are hostile until they parse.
+/// The targets and rules of all apps, built from keys and values that are hostile until they parse.
 ///
 /// An app whose last key leaves stays known for a while, so that its users are told «no targets» (503) and not
 /// «no such host» (404).
 #[derive(Debug, Default)]
 pub struct Routes {
     apps: BTreeMap<AppName, App>,
-    reported: BTreeSet<String>,
+    records: BTreeMap<(AppName, InstanceName), Known>,
+    /// Refused keys, and why.
+    reported: BTreeMap<String, String>,
     skipped: u64,
     last_id: u64,
     names_version: u64,
@@ -62,32 +70,55 @@ impl Routes {
     /// A key has this value now. `created` is the revision at which the key came into being: a key that was deleted
     /// and written again stands for another incarnation even when the address is the same. `now` is Unix time.
     pub fn put(&mut self, key: &str, value: &[u8], created: i64, now: u64) -> Effect {
-        let (app, place) = match ServiceKey::parse(key) {
-            Ok(parsed) => split(parsed),
+        let place = match Place::parse(key) {
+            Ok(place) => place,
             // Other keys may well live under /services/; they are none of our business.
-            Err(KeyError::Layout(_)) => return Effect::None,
-            Err(error @ KeyError::Name { .. }) => return self.skip(key, error.to_string(), None),
+            Err(PlaceError::Other) => return Effect::None,
+            Err(PlaceError::Name(error)) => return self.skip(key, error, None),
         };
-        let endpoint = std::str::from_utf8(value)
-            .map_err(|_| "the value is no UTF-8 text".to_owned())
-            .and_then(|text| Endpoint::parse(text).map_err(|error| error.to_string()));
-        let endpoint = match endpoint {
-            Ok(endpoint) => endpoint,
-            Err(reason) => {
-                let changed = self.remove(&app, &place, now).then_some(app);
-                return self.skip(key, reason, changed);
+        match place {
+            Place::Target { app, tier, instance } => {
+                let place = (tier, instance);
+                let endpoint = std::str::from_utf8(value)
+                    .map_err(|_| "the value is no UTF-8 text".to_owned())
+                    .and_then(|text| Endpoint::parse(text).map_err(|error| error.to_string()));
+                match endpoint {
+                    Ok(endpoint) => {
+                        self.reported.remove(key);
+                        effect(self.insert(&app, place, endpoint, created), app)
+                    }
+                    Err(reason) => {
+                        let changed = self.remove(&app, &place, now).then_some(app);
+                        self.skip(key, reason, changed)
+                    }
+                }
             }
-        };
-        self.reported.remove(key);
-        if self.insert(&app, place, endpoint, created) { Effect::Changed(app) } else { Effect::None }
+            Place::Instance { app, instance } => self.put_record(key, app, instance, value, created),
+            Place::Document { app } => match Document::parse(value) {
+                Ok(document) => {
+                    self.reported.remove(key);
+                    let text = String::from_utf8_lossy(value).into_owned();
+                    effect(self.set_document(&app, document, Some((text, created)), now), app)
+                }
+                Err(error) => self.skip(key, error.to_string(), None),
+            },
+        }
     }
 
     /// A key is gone.
     pub fn delete(&mut self, key: &str, now: u64) -> Effect {
         self.reported.remove(key);
-        let Ok(parsed) = ServiceKey::parse(key) else { return Effect::None };
-        let (app, place) = split(parsed);
-        if self.remove(&app, &place, now) { Effect::Changed(app) } else { Effect::None }
+        match Place::parse(key) {
+            Ok(Place::Target { app, tier, instance }) => {
+                effect(self.remove(&app, &(tier, instance), now), app)
+            }
+            Ok(Place::Instance { app, instance }) => {
+                let known = self.records.remove(&(app.clone(), instance)).is_some();
+                effect(known && self.refresh(&app), app)
+            }
+            Ok(Place::Document { app }) => effect(self.remove_document(&app), app),
+            Err(_) => Effect::None,
+        }
     }
 
     /// These are all the keys there are: (key, value, revision of creation). Targets that are the same as before keep
@@ -100,23 +131,47 @@ impl Routes {
         let mut effects = Vec::new();
         let mut listed = BTreeSet::new();
         for (key, value, created) in entries {
-            if let Ok(parsed) = ServiceKey::parse(key) {
-                listed.insert(split(parsed));
+            if let Ok(place) = Place::parse(key) {
+                listed.insert(place);
             }
             effects.push(self.put(key, value, created, now));
         }
-        let gone: Vec<_> = self
-            .apps
-            .iter()
-            .flat_map(|(name, app)| app.targets.keys().map(|place| (name.clone(), place.clone())))
-            .filter(|target| !listed.contains(target))
-            .collect();
-        for (app, place) in gone {
-            self.remove(&app, &place, now);
-            effects.push(Effect::Changed(app));
+        let gone: Vec<_> = self.places().filter(|place| !listed.contains(place)).collect();
+        for place in gone {
+            effects.push(self.delete(&place.key(), now));
         }
         effects.retain(|effect| *effect != Effect::None);
         effects
+    }
+
+    /// These are all the documents there are, beside those under `/convoy/routes/`: what a routes file has, or what was
+    /// imported. Gives the apps that changed.
+    pub fn replace_documents(
+        &mut self,
+        documents: BTreeMap<AppName, Document>,
+        now: u64,
+    ) -> BTreeSet<AppName> {
+        let mut changed = BTreeSet::new();
+        let gone: Vec<_> = self
+            .apps
+            .iter()
+            .filter(|(name, app)| app.is_from_elsewhere() && !documents.contains_key(*name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for app in gone {
+            if self.remove_document(&app) {
+                changed.insert(app);
+            }
+        }
+        for (app, document) in documents {
+            // What the app's own key says comes first.
+            let is_own =
+                self.apps.get(&app).is_some_and(|app| app.has_document() && !app.is_from_elsewhere());
+            if !is_own && self.set_document(&app, document, None, now) {
+                changed.insert(app);
+            }
+        }
+        changed
     }
 
     /// An app that has no targets but had some at this Unix time, as an earlier process knew it.
@@ -124,8 +179,8 @@ impl Routes {
         if self.apps.contains_key(&app) {
             return;
         }
-        let service = Arc::new(Service::new(self.next_id(), self.next_id(), app.clone(), Vec::new()));
-        self.apps.insert(app, App { targets: BTreeMap::new(), service, empty_since: Some(since) });
+        let known = App::new(app.clone(), self.next_id(), self.next_id(), self.next_id(), since);
+        self.apps.insert(app, known);
         self.names_version += 1;
         self.bound_empty();
     }
@@ -133,28 +188,24 @@ impl Routes {
     /// Forgets apps that have been without targets since before this Unix time. Tells whether there were any.
     pub fn forget_empty(&mut self, before: u64) -> bool {
         let count = self.apps.len();
-        self.apps.retain(|_, app| app.empty_since.is_none_or(|since| since >= before));
+        self.apps.retain(|_, app| app.has_document() || app.empty_since.is_none_or(|since| since >= before));
         let forgot = self.apps.len() != count;
         self.names_version += u64::from(forgot);
         forgot
     }
 
-    /// Every target as it stands in the store: (key, address, revision of creation).
+    /// Everything as it stands in the store: (key, value, revision of creation).
     pub fn entries(&self) -> impl Iterator<Item = (String, &str, i64)> {
-        self.apps.iter().flat_map(|(name, app)| {
-            app.targets.iter().map(|((tier, instance), target)| {
-                let key = match tier {
-                    Tier::LoadBalancer => lb_key(name, instance),
-                    Tier::Instance => upstream_key(name, instance),
-                };
-                (key, target.address_text(), target.created())
-            })
-        })
+        let records = self.records.iter().map(|((app, instance), known)| {
+            (instance_key(app, instance), known.text.as_str(), known.created)
+        });
+        self.apps.iter().flat_map(|(name, app)| app.entries(name)).chain(records)
     }
 
     /// Apps without targets, with the Unix time at which the last one left.
     pub fn empty_apps(&self) -> impl Iterator<Item = (&AppName, u64)> {
-        self.apps.iter().filter_map(|(name, app)| app.empty_since.map(|since| (name, since)))
+        let empty = self.apps.iter().filter(|(_, app)| !app.has_document());
+        empty.filter_map(|(name, app)| app.empty_since.map(|since| (name, since)))
     }
 
     /// Apps that have targets.
@@ -178,13 +229,43 @@ impl Routes {
         self.skipped
     }
 
+    /// Keys that are unusable now, and why.
+    pub fn unusable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.reported.iter().map(|(key, reason)| (key.as_str(), reason.as_str()))
+    }
+
     pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.apps.values().map(|app| &app.service)
     }
 
-    /// Changes whenever the set of app names does.
+    /// The rules of each service, in the order of [`Self::services`].
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Arc<[Arc<NumberedRule>]>> {
+        self.apps.values().map(|app| &app.rules)
+    }
+
+    /// Changes whenever the index of hosts has to.
     pub(crate) fn names_version(&self) -> u64 {
         self.names_version
+    }
+
+    fn put_record(
+        &mut self,
+        key: &str,
+        app: AppName,
+        instance: InstanceName,
+        value: &[u8],
+        created: i64,
+    ) -> Effect {
+        let record = match InstanceRecord::parse(value) {
+            Ok(record) => record,
+            Err(error) => return self.skip(key, error.to_string(), None),
+        };
+        self.reported.remove(key);
+        let share = Share { weight: record.weight, draining: record.state == InstanceState::Draining };
+        let text = String::from_utf8_lossy(value).into_owned();
+        let former = self.records.insert((app.clone(), instance), Known { share, text, created });
+        let same = former.map_or_else(Share::default, |known| known.share) == share;
+        effect(!same && self.refresh(&app), app)
     }
 
     fn insert(
@@ -199,39 +280,102 @@ impl Routes {
             return false;
         }
         let target = Arc::new(Target::new(self.next_id(), place.0, place.1.clone(), endpoint, created));
-        let version = self.next_id();
-        if let Some(app) = self.apps.get_mut(name) {
-            app.targets.insert(place, target);
-            app.empty_since = None;
-            app.refresh(version);
-        } else {
-            let targets = BTreeMap::from([(place, target)]);
-            let list = targets.values().cloned().collect();
-            let service = Arc::new(Service::new(self.next_id(), version, name.clone(), list));
-            self.apps.insert(name.clone(), App { targets, service, empty_since: None });
-            self.names_version += 1;
-        }
+        self.app(name, 0).targets.insert(place, target);
+        self.refresh(name);
         true
     }
 
     fn remove(&mut self, name: &AppName, place: &(Tier, InstanceName), now: u64) -> bool {
-        let version = self.next_id();
         let Some(app) = self.apps.get_mut(name) else { return false };
         if app.targets.remove(place).is_none() {
             return false;
         }
-        app.refresh(version);
         if app.targets.is_empty() {
             app.empty_since = Some(now);
-            self.bound_empty();
         }
+        self.refresh(name);
+        self.bound_empty();
+        true
+    }
+
+    /// `origin` is the text and the revision of creation of the key that it comes from.
+    fn set_document(
+        &mut self,
+        name: &AppName,
+        document: Document,
+        origin: Option<(String, i64)>,
+        now: u64,
+    ) -> bool {
+        if self.apps.get(name).is_some_and(|app| app.follows(&document)) {
+            return false;
+        }
+        let mut last_id = self.last_id;
+        let app = self.app(name, now);
+        last_id += 1;
+        app.follow(document, origin, now, || {
+            last_id += 1;
+            last_id
+        });
+        self.last_id = self.last_id.max(last_id);
+        self.names_version += 1;
+        self.refresh(name);
+        true
+    }
+
+    fn remove_document(&mut self, name: &AppName) -> bool {
+        let id = self.next_id();
+        let Some(app) = self.apps.get_mut(name) else { return false };
+        if !app.has_document() {
+            return false;
+        }
+        app.forget_document(id);
+        self.names_version += 1;
+        // Who has been without targets all along was known by the document alone.
+        if app.targets.is_empty() {
+            self.apps.remove(name);
+        } else {
+            self.refresh(name);
+        }
+        true
+    }
+
+    /// The app, made when it isn't there.
+    fn app(&mut self, name: &AppName, now: u64) -> &mut App {
+        let (id, version, rule) = (self.next_id(), self.next_id(), self.next_id());
+        let names_version = &mut self.names_version;
+        self.apps.entry(name.clone()).or_insert_with(|| {
+            *names_version += 1;
+            App::new(name.clone(), id, version, rule, now)
+        })
+    }
+
+    /// Makes the service anew from what is known. Tells whether there is such an app.
+    fn refresh(&mut self, name: &AppName) -> bool {
+        let version = self.next_id();
+        let Some(app) = self.apps.get_mut(name) else { return false };
+        let records = &self.records;
+        app.refresh(version, |instance| {
+            // Looking up by parts would need a borrowed pair; a change is rare enough for a copy.
+            records.get(&(name.clone(), instance.clone())).map(|known| known.share)
+        });
         true
     }
 
     fn skip(&mut self, key: &str, reason: String, changed: Option<AppName>) -> Effect {
         self.skipped += 1;
-        let first = self.reported.len() < REPORTED_MAX && self.reported.insert(key.to_owned());
+        let known = self.reported.contains_key(key);
+        let first = !known && self.reported.len() < REPORTED_MAX;
+        if known || first {
+            self.reported.insert(key.to_owned(), reason.clone());
+        }
         Effect::Skipped { key: key.to_owned(), reason, first, changed }
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let records = self.records.keys();
+        let records =
+            records.map(|(app, instance)| Place::Instance { app: app.clone(), instance: instance.clone() });
+        self.apps.iter().flat_map(|(name, app)| app.places(name)).chain(records)
     }
 
     fn bound_empty(&mut self) {
@@ -249,17 +393,8 @@ impl Routes {
     }
 }
 
-impl App {
-    fn refresh(&mut self, version: u64) {
-        self.service = Arc::new(self.service.with_targets(version, self.targets.values().cloned().collect()));
-    }
-}
-
-fn split(key: ServiceKey) -> (AppName, (Tier, InstanceName)) {
-    match key {
-        ServiceKey::Upstream { app, instance } => (app, (Tier::Instance, instance)),
-        ServiceKey::LoadBalancer { app, instance } => (app, (Tier::LoadBalancer, instance)),
-    }
+fn effect(changed: bool, app: AppName) -> Effect {
+    if changed { Effect::Changed(app) } else { Effect::None }
 }
 
 #[cfg(test)]
@@ -286,9 +421,9 @@ mod tests {
     fn a_key_written_anew_is_another_incarnation() {
         let mut routes = Routes::new();
         routes.put("/services/a/lb/1", b"10.0.0.1:80", 5, 0);
-        let first = routes.services().next().unwrap().targets()[0].id();
+        let first = routes.services().next().unwrap().slots()[0].target.id();
         assert_eq!(routes.put("/services/a/lb/1", b"10.0.0.1:80", 9, 0), Effect::Changed(app("a")));
-        assert_ne!(routes.services().next().unwrap().targets()[0].id(), first);
+        assert_ne!(routes.services().next().unwrap().slots()[0].target.id(), first);
     }
 
     #[test]

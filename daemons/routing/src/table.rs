@@ -1,70 +1,52 @@
 //! The immutable snapshot that requests are routed by.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use convoy_keys::AppName;
 
-use crate::{Domain, Routes, Target, Tier};
+use crate::index::{Entry, Index};
+use crate::path::PathError;
+use crate::{Domain, HostPattern, NumberedRule, PathPattern, Routes, Service};
 
-/// One app with its targets at one moment.
+/// What a request is for.
 #[derive(Debug)]
-pub struct Service {
-    id: u64,
-    version: u64,
-    app: AppName,
-    targets: Vec<Arc<Target>>,
-    preferred: usize,
+pub struct Found<'a> {
+    /// The service.
+    pub service: &'a Arc<Service>,
+    /// The rule.
+    pub rule: &'a Arc<NumberedRule>,
+    /// The path in normal form, where rules compared it and it was asked for in another one.
+    pub path: Option<String>,
 }
 
-impl Service {
-    /// `targets` in the order of their tiers.
-    pub(crate) fn new(id: u64, version: u64, app: AppName, targets: Vec<Arc<Target>>) -> Self {
-        let preferred = targets.iter().take_while(|target| target.tier() == Tier::LoadBalancer).count();
-        Self { id, version, app, targets, preferred }
-    }
+/// Two apps want the same requests.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// The host.
+    pub host: HostPattern,
+    /// The path.
+    pub path: PathPattern,
+    /// Who gets them.
+    pub winner: AppName,
+    /// Who doesn't.
+    pub loser: AppName,
+}
 
-    pub(crate) fn with_targets(&self, version: u64, targets: Vec<Arc<Target>>) -> Self {
-        Self::new(self.id, version, self.app.clone(), targets)
-    }
-
-    /// Stays the same as long as the app is known.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Another one with every change of the targets.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// The app.
-    pub fn app(&self) -> &AppName {
-        &self.app
-    }
-
-    /// Load balancers first, then instances.
-    pub fn targets(&self) -> &[Arc<Target>] {
-        &self.targets
-    }
-
-    /// How many of the targets are load balancers.
-    pub fn preferred(&self) -> usize {
-        self.preferred
+impl fmt::Display for Conflict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, path, winner, loser } = self;
+        write!(formatter, "{winner} and {loser} both want {host} {path}; {winner} gets it")
     }
 }
 
-#[derive(Debug, Default)]
-struct HostIndex {
-    names_version: Option<u64>,
-    places: HashMap<Box<str>, usize>,
-}
-
-/// Host names and the services behind them. Never changes; a new state is a new table.
+/// Hosts, paths and the services behind them. Never changes; a new state is a new table.
 #[derive(Debug, Default)]
 pub struct Table {
-    hosts: Arc<HostIndex>,
+    index: Arc<Index>,
     services: Vec<Arc<Service>>,
+    /// In the order of the services.
+    rules: Arc<[Arc<[Arc<NumberedRule>]>]>,
     domains: Arc<[Domain]>,
     revision: i64,
 }
@@ -75,30 +57,59 @@ impl Table {
         Self { domains, ..Self::default() }
     }
 
-    /// The table for what the keys say at `revision`. Costs one reference per service; the index of host names is made
-    /// anew only when an app came or went.
+    /// The table for what the keys say at `revision`. Costs one reference per service; the index of hosts is made
+    /// anew only when an app came or went, or one's rules changed.
     #[must_use]
     pub fn next(&self, routes: &Routes, revision: i64) -> Self {
         let services: Vec<_> = routes.services().cloned().collect();
-        let hosts = if self.hosts.names_version == Some(routes.names_version()) {
-            Arc::clone(&self.hosts)
+        let version = Some(routes.names_version());
+        let (index, rules) = if self.index.version == version {
+            (Arc::clone(&self.index), Arc::clone(&self.rules))
         } else {
-            Arc::new(HostIndex {
-                names_version: Some(routes.names_version()),
-                places: index(&services, &self.domains),
-            })
+            let rules: Arc<[_]> = routes.rules().cloned().collect();
+            let mut index = index(&services, &rules, &self.domains);
+            index.version = version;
+            (Arc::new(index), rules)
         };
-        Self { hosts, services, domains: Arc::clone(&self.domains), revision }
+        Self { index, services, rules, domains: Arc::clone(&self.domains), revision }
     }
 
-    /// The service for a host in the form that [`crate::Host`] gives.
-    pub fn find(&self, host: &str) -> Option<&Arc<Service>> {
-        self.hosts.places.get(host).and_then(|&place| self.services.get(place))
+    /// The rule for a host, in the form that [`crate::Host`] gives, and a path without query.
+    pub fn find(&self, host: &str, path: &str) -> Result<Option<Found<'_>>, PathError> {
+        let Some(hit) = self.index.find(host, path)? else { return Ok(None) };
+        let service = self.services.get(hit.entry.service);
+        Ok(service.map(|service| Found { service, rule: &hit.entry.rule, path: hit.path }))
     }
 
     /// All services, in the order of their names.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
+    }
+
+    /// The service of this app.
+    pub fn service(&self, app: &AppName) -> Option<&Arc<Service>> {
+        let at = self.services.binary_search_by(|service| service.app().cmp(app)).ok()?;
+        self.services.get(at)
+    }
+
+    /// The rules of this app.
+    pub fn rules(&self, app: &AppName) -> &[Arc<NumberedRule>] {
+        let at = self.services.binary_search_by(|service| service.app().cmp(app)).ok();
+        at.and_then(|at| self.rules.get(at)).map_or(&[], |rules| rules)
+    }
+
+    /// What two apps want.
+    pub fn conflicts(&self) -> impl Iterator<Item = Conflict> {
+        let name = |place: usize| self.services.get(place).map(|service| service.app().clone());
+        self.index.clashes.iter().filter_map(move |clash| {
+            let (winner, loser) = (name(clash.winner)?, name(clash.loser)?);
+            (winner != loser).then(|| Conflict {
+                host: clash.host.clone(),
+                path: clash.path.clone(),
+                winner,
+                loser,
+            })
+        })
     }
 
     /// The store revision that the table shows.
@@ -107,24 +118,39 @@ impl Table {
     }
 }
 
-/// `<app>.<domain>` for every domain, and the app's name as it is. Hosts have no case, app names do: of two apps that
-/// differ only in case the one in lower case gets the host, otherwise the first. A full name wins over a bare one.
-fn index(services: &[Arc<Service>], domains: &[Domain]) -> HashMap<Box<str>, usize> {
-    let mut places = HashMap::with_capacity(services.len() * (domains.len() + 1));
-    let is_lower = |service: &Service| !service.app.as_str().bytes().any(|byte| byte.is_ascii_uppercase());
-    let (lower, mixed): (Vec<_>, Vec<_>) =
-        services.iter().enumerate().partition(|(_, service)| is_lower(service));
-    let ordered = || lower.iter().chain(&mixed);
-    for domain in domains {
-        for (place, service) in ordered() {
-            let name = format!("{}.{domain}", service.app).to_ascii_lowercase();
-            places.entry(name.into()).or_insert(*place);
+/// Written rules come first, then `<app>.<domain>` for every domain, then the app's name as it is. Hosts have no case,
+/// app names do: of two apps that differ only in case the one in lower case gets the host, otherwise the first.
+fn index(services: &[Arc<Service>], rules: &[Arc<[Arc<NumberedRule>]>], domains: &[Domain]) -> Index {
+    let mut index = Index::default();
+    let place_all =
+        |index: &mut Index, place: usize, host: &HostPattern, rules: &[Arc<NumberedRule>], own: bool| {
+            for rule in rules.iter().filter(|rule| !own || rule.own_names) {
+                index.place(host, &rule.path, Entry { service: place, rule: Arc::clone(rule) });
+            }
+        };
+    for (place, rules) in rules.iter().enumerate() {
+        for rule in rules.iter() {
+            for host in &rule.hosts {
+                index.place(host, &rule.path, Entry { service: place, rule: Arc::clone(rule) });
+            }
         }
     }
-    for (place, service) in ordered() {
-        places.entry(service.app.as_str().to_ascii_lowercase().into()).or_insert(*place);
+    let is_lower = |service: &Service| !service.app().as_str().bytes().any(|byte| byte.is_ascii_uppercase());
+    let apps = services.iter().zip(rules).enumerate();
+    let (lower, mixed): (Vec<_>, Vec<_>) = apps.partition(|(_, (service, _))| is_lower(service));
+    let by_case =
+        || lower.iter().chain(&mixed).map(|(place, (service, rules))| (*place, service.app(), &***rules));
+    for domain in domains {
+        for (place, app, rules) in by_case() {
+            let name = format!("{app}.{domain}").to_ascii_lowercase();
+            place_all(&mut index, place, &HostPattern::Exact(name.into()), rules, true);
+        }
     }
-    places
+    for (place, app, rules) in by_case() {
+        let name = app.as_str().to_ascii_lowercase();
+        place_all(&mut index, place, &HostPattern::Exact(name.into()), rules, true);
+    }
+    index
 }
 
 #[cfg(test)]
@@ -143,6 +169,10 @@ mod tests {
         Table::empty(domains(names)).next(&routes, 1)
     }
 
+    fn service(table: &Table, host: &str) -> Arc<Service> {
+        Arc::clone(table.find(host, "/").unwrap().unwrap().service)
+    }
+
     #[test]
     fn an_app_answers_under_every_domain_and_its_bare_name() {
         let table =
@@ -157,7 +187,7 @@ mod tests {
             ("someapp.mywebsite.com.evil.example", false),
             ("", false),
         ] {
-            assert_eq!(table.find(host).is_some(), found, "{host}");
+            assert_eq!(table.find(host, "/").unwrap().is_some(), found, "{host}");
         }
     }
 
@@ -173,10 +203,10 @@ mod tests {
             ],
         );
         let addresses = |app: &str| {
-            let service = table.find(app).unwrap();
+            let service = service(&table, app);
             let texts: Vec<_> =
-                service.targets().iter().map(|target| target.address_text().to_owned()).collect();
-            (service.preferred(), texts.join(" "))
+                service.slots().iter().map(|slot| slot.target.address_text().to_owned()).collect();
+            (service.tier_ends()[0], texts.join(" "))
         };
         assert_eq!(addresses("a"), (2, "10.0.0.3:80 10.0.0.2:80 10.0.0.1:80".to_owned()));
         assert_eq!(addresses("b"), (0, "10.0.0.4:80".to_owned()));
@@ -191,9 +221,9 @@ mod tests {
         ];
         for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
             let table = table(&["d"], &order.map(|at| keys[at]));
-            assert_eq!(table.find("someapp").unwrap().app().as_str(), "someapp");
-            assert_eq!(table.find("someapp.d").unwrap().app().as_str(), "someapp");
-            assert_eq!(table.find("someapp.d.d").unwrap().app().as_str(), "someapp.d");
+            assert_eq!(service(&table, "someapp").app().as_str(), "someapp");
+            assert_eq!(service(&table, "someapp.d").app().as_str(), "someapp");
+            assert_eq!(service(&table, "someapp.d.d").app().as_str(), "someapp.d");
         }
     }
 
@@ -205,11 +235,14 @@ mod tests {
         let first = Table::empty(domains(&["d"])).next(&routes, 1);
         routes.put("/services/b/lb/2", b"10.0.0.3:80", 2, 0);
         let second = first.next(&routes, 2);
-        assert!(Arc::ptr_eq(first.find("a").unwrap(), second.find("a").unwrap()));
-        assert!(!Arc::ptr_eq(first.find("b").unwrap(), second.find("b").unwrap()));
-        assert!(Arc::ptr_eq(&first.find("b").unwrap().targets()[0], &second.find("b").unwrap().targets()[0]));
-        assert!(Arc::ptr_eq(&first.hosts, &second.hosts), "no app came or went");
-        assert_eq!(first.find("b").unwrap().id(), second.find("b").unwrap().id());
+        assert!(Arc::ptr_eq(&service(&first, "a"), &service(&second, "a")));
+        assert!(!Arc::ptr_eq(&service(&first, "b"), &service(&second, "b")));
+        assert!(Arc::ptr_eq(
+            &service(&first, "b").slots()[0].target,
+            &service(&second, "b").slots()[0].target
+        ));
+        assert!(Arc::ptr_eq(&first.index, &second.index), "no app came or went");
+        assert_eq!(service(&first, "b").id(), service(&second, "b").id());
     }
 
     #[test]
@@ -219,8 +252,97 @@ mod tests {
         let first = Table::empty(domains(&["d"])).next(&routes, 1);
         routes.delete("/services/a/lb/1", 100);
         let second = first.next(&routes, 2);
-        assert!(second.find("a.d").unwrap().targets().is_empty());
+        assert!(service(&second, "a.d").slots().is_empty());
         routes.forget_empty(101);
-        assert!(second.next(&routes, 3).find("a.d").is_none());
+        assert!(second.next(&routes, 3).find("a.d", "/").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_document_adds_hosts_and_paths_and_wins_over_other_names() {
+        let table = table(
+            &["d"],
+            &[
+                ("/services/shop/lb/1", "10.0.0.1:80"),
+                ("/services/api/lb/1", "10.0.0.2:80"),
+                ("/convoy/routes/shop", r#"{"host": ["shop.example", "*.shop.example"]}"#),
+                (
+                    "/convoy/routes/api",
+                    r#"{"routes": [{"host": "shop.example", "path": "/api"}, {"host": "shop.d"}]}"#,
+                ),
+            ],
+        );
+        let app = |host: &str, path: &str| {
+            table.find(host, path).unwrap().map(|found| found.service.app().to_string()).unwrap_or_default()
+        };
+        for (host, path, expected) in [
+            ("shop.example", "/", "shop"),
+            ("shop.example", "/api/x", "api"),
+            ("de.shop.example", "/api", "shop"),
+            ("shop", "/", "shop"),
+            ("shop.d", "/", "api"),
+            ("api.d", "/", "api"),
+            ("other.example", "/", ""),
+        ] {
+            assert_eq!(app(host, path), expected, "{host}{path}");
+        }
+        let conflicts: Vec<_> = table.conflicts().map(|conflict| conflict.to_string()).collect();
+        assert_eq!(conflicts, ["api and shop both want shop.d /; api gets it"]);
+    }
+
+    #[test]
+    fn a_broken_document_leaves_the_one_before_in_force() {
+        let mut routes = Routes::new();
+        routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
+        routes.put("/convoy/routes/a", br#"{"host": "a.example"}"#, 2, 0);
+        let first = Table::empty(domains(&["d"])).next(&routes, 2);
+        let effect = routes.put("/convoy/routes/a", br#"{"hots": "b.example"}"#, 2, 0);
+        assert!(matches!(effect, crate::Effect::Skipped { changed: None, .. }), "{effect:?}");
+        assert!(routes.unusable().next().unwrap().1.contains("unknown field `hots`"));
+        let second = first.next(&routes, 3);
+        assert!(Arc::ptr_eq(&first.index, &second.index));
+        routes.delete("/convoy/routes/a", 0);
+        let third = second.next(&routes, 4);
+        assert!(third.find("a.example", "/").unwrap().is_none() && third.find("a.d", "/").unwrap().is_some());
+        assert_eq!(routes.unusable().count(), 0);
+    }
+
+    #[test]
+    fn a_changed_document_keeps_targets_and_untouched_rules() {
+        let mut routes = Routes::new();
+        let put = |routes: &mut Routes, text: &str| routes.put("/convoy/routes/a", text.as_bytes(), 1, 0);
+        put(&mut routes, r#"{"host": "a.example", "targets": ["10.0.0.1:80"], "routes": [{"path": "/x"}]}"#);
+        let first = Table::empty(domains(&[])).next(&routes, 1);
+        put(
+            &mut routes,
+            r#"{"host": "a.example", "targets": ["10.0.0.1:80", "10.0.0.2:80"], "routes": [{"path": "/y"}]}"#,
+        );
+        let second = first.next(&routes, 2);
+        let (before, after) = (service(&first, "a.example"), service(&second, "a.example"));
+        assert!(Arc::ptr_eq(&before.slots()[0].target, &after.slots()[0].target));
+        let id = |table: &Table, path: &str| table.find("a.example", path).unwrap().unwrap().rule.id;
+        assert_eq!(id(&first, "/"), id(&second, "/"));
+        assert_ne!(id(&first, "/x"), id(&second, "/y"));
+    }
+
+    #[test]
+    fn an_instance_says_its_own_share() {
+        let mut routes = Routes::new();
+        routes.put("/services/a/upstream/1", b"10.0.0.1:80", 1, 0);
+        routes.put("/services/a/upstream/2", b"10.0.0.2:80", 1, 0);
+        let record = |state: &str, weight: u16| {
+            format!(r#"{{"state":"{state}","weight":{weight},"machine_id":"m","unit":"u","since":1}}"#)
+        };
+        routes.put("/convoy/instances/a/1", record("draining", 100).as_bytes(), 1, 0);
+        routes.put("/convoy/instances/a/2", record("passing", 10).as_bytes(), 1, 0);
+        let table = Table::empty(domains(&[])).next(&routes, 1);
+        let shares: Vec<_> =
+            service(&table, "a").slots().iter().map(|slot| (slot.weight, slot.draining)).collect();
+        assert_eq!(shares, [(100, true), (10, false)]);
+        routes.delete("/convoy/instances/a/1", 0);
+        routes.put("/convoy/routes/a", br#"{"weights": {"2": 7}}"#, 1, 0);
+        let table = table.next(&routes, 2);
+        let shares: Vec<_> =
+            service(&table, "a").slots().iter().map(|slot| (slot.weight, slot.draining)).collect();
+        assert_eq!(shares, [(100, false), (7, false)]);
     }
 }

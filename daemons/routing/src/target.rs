@@ -1,10 +1,12 @@
 //! Where a request can be sent.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use convoy_keys::{Endpoint, InstanceName};
 
 use crate::Ejection;
+use crate::balance::hash;
 
 /// Which kind of key a target comes from. Load balancers come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,14 +15,20 @@ pub enum Tier {
     LoadBalancer,
     /// `/services/<app>/upstream/…`
     Instance,
+    /// Written into the app's document.
+    Static,
 }
 
 impl Tier {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::LoadBalancer, Self::Instance, Self::Static];
+
     /// The word for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LoadBalancer => "lb",
             Self::Instance => "direct",
+            Self::Static => "static",
         }
     }
 }
@@ -37,18 +45,36 @@ pub struct Target {
     endpoint: Endpoint,
     created: i64,
     address: Box<str>,
+    stable_id: u64,
     ejection: Ejection,
+    failing: AtomicBool,
 }
 
 impl Target {
     pub(crate) fn new(id: u64, tier: Tier, instance: InstanceName, endpoint: Endpoint, created: i64) -> Self {
-        let address = endpoint.to_string().into();
-        Self { id, tier, instance, endpoint, created, address, ejection: Ejection::default() }
+        let address: Box<str> = endpoint.to_string().into();
+        let stable_id = hash(address.as_bytes());
+        Self {
+            id,
+            tier,
+            instance,
+            endpoint,
+            created,
+            address,
+            stable_id,
+            ejection: Ejection::default(),
+            failing: AtomicBool::new(false),
+        }
     }
 
     /// Unique in this process.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The same on every router and after every restart, as long as the address is the same.
+    pub fn stable_id(&self) -> u64 {
+        self.stable_id
     }
 
     /// Load balancer or instance.
@@ -74,6 +100,16 @@ impl Target {
     /// Its failures.
     pub fn ejection(&self) -> &Ejection {
         &self.ejection
+    }
+
+    /// Whether active checks say that it must not get requests.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Relaxed)
+    }
+
+    /// Tells what active checks say. Gives whether that is news.
+    pub fn set_failing(&self, failing: bool) -> bool {
+        self.failing.swap(failing, Relaxed) != failing
     }
 
     /// The revision at which its key was created.

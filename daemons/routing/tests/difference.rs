@@ -17,8 +17,25 @@ enum Step {
 }
 
 fn key() -> impl Strategy<Value = String> {
-    ("[abC]|x y", "upstream|lb|config", "[123]|[;]")
-        .prop_map(|(app, kind, instance)| format!("/services/{app}/{kind}/{instance}"))
+    prop_oneof![
+        6 => ("[abC]|x y", "upstream|lb|config", "[123]|[;]")
+            .prop_map(|(app, kind, instance)| format!("/services/{app}/{kind}/{instance}")),
+        2 => "[abC]|x y".prop_map(|app| format!("/convoy/routes/{app}")),
+        2 => ("[abC]|x y", "[123]").prop_map(|(app, instance)| format!("/convoy/instances/{app}/{instance}")),
+    ]
+}
+
+/// What fits the key, most of the time.
+fn fitting(key: &str, number: u8, other: &str) -> String {
+    if key.starts_with("/convoy/routes/") {
+        let host = if number.is_multiple_of(2) { "x.example" } else { "y.example" };
+        format!(r#"{{"host": "{host}", "targets": ["10.0.1.{}:80"]}}"#, number % 3 + 1)
+    } else if key.starts_with("/convoy/instances/") {
+        let state = if number.is_multiple_of(2) { "passing" } else { "draining" };
+        format!(r#"{{"state":"{state}","weight":{number},"machine_id":"m","unit":"u","since":1}}"#)
+    } else {
+        other.to_owned()
+    }
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -30,7 +47,8 @@ fn value() -> impl Strategy<Value = String> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (key(), value()).prop_map(|(key, value)| Step::Put(key, value)),
+        6 => (key(), any::<u8>(), value())
+            .prop_map(|(key, number, value)| Step::Put(key.clone(), fitting(&key, number, &value))),
         3 => key().prop_map(Step::Delete),
         1 => Just(Step::List),
         2 => Just(Step::Publish),
@@ -41,14 +59,17 @@ fn step() -> impl Strategy<Value = Step> {
 type Shape = BTreeMap<String, (String, Vec<(String, String)>)>;
 
 fn shape(table: &Table) -> Shape {
-    ["a", "b", "c", "a.d", "b.d", "c.d", "x y"]
+    ["a", "b", "c", "a.d", "b.d", "c.d", "x y", "x.example", "y.example"]
         .into_iter()
         .filter_map(|host| {
-            let service = table.find(host)?;
+            let service = table.find(host, "/").ok()??.service;
             let targets: Vec<_> = service
-                .targets()
+                .slots()
                 .iter()
-                .map(|target| (target.instance().to_string(), target.address_text().to_owned()))
+                .map(|slot| {
+                    let target = format!("{} {} {}", slot.target.address_text(), slot.weight, slot.draining);
+                    (slot.target.instance().to_string(), target)
+                })
                 .collect();
             // Apps without targets are remembered by the one who saw them leave; that is the one difference.
             (!targets.is_empty()).then(|| (host.to_owned(), (service.app().to_string(), targets)))

@@ -10,6 +10,7 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 mod notify;
+pub mod pages;
 mod signals;
 mod watchdog;
 

@@ -2,29 +2,15 @@
 //!
 //! `curl --unix-socket /run/…/metrics.sock http://localhost/metrics` reads them; no network port is opened.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use prometheus_client;
 pub use prometheus_client::registry::Registry;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
-/// A reader that takes longer is cut off.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// Longest request head; a scrape has about 100 bytes.
-const HEAD_MAX: usize = 8 * 1024;
-
-/// Binds the socket, replacing what an earlier run left there.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    UnixListener::bind(path)
-}
+pub use crate::pages::bind;
+use crate::pages::{self, Page};
 
 /// Makes the metrics readable at `metrics.sock` in the runtime directory, if there is one. Needs a tokio runtime.
 pub fn serve_in(runtime_directory: Option<PathBuf>, registry: Registry) {
@@ -40,53 +26,27 @@ pub fn serve_in(runtime_directory: Option<PathBuf>, registry: Registry) {
 
 /// Answers scrapes for ever, one at a time; a broken reader only ends its own connection.
 pub async fn serve(registry: Arc<Registry>, listener: UnixListener) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let answered = tokio::time::timeout(DEADLINE, answer(&registry, stream)).await;
-                if let Ok(Err(error)) = answered {
-                    tracing::debug!(%error, "a reader of the metrics went away");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the metrics socket takes no connections");
-                tokio::time::sleep(DEADLINE).await;
-            }
-        }
-    }
-}
-
-async fn answer(registry: &Registry, mut stream: UnixStream) -> io::Result<()> {
-    let mut head = Vec::with_capacity(512);
-    let mut chunk = [0u8; 512];
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        let count = stream.read(&mut chunk).await?;
-        if count == 0 || head.len() > HEAD_MAX {
-            return Ok(());
-        }
-        head.extend(chunk.iter().take(count));
-    }
-    let (status, body) = if head.starts_with(b"GET ") {
+    pages::serve(listener, |_| {
         let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, registry) {
-            Ok(()) => ("200 OK", text),
-            Err(error) => ("500 Internal Server Error", format!("the metrics can't be printed: {error}\n")),
+        match prometheus_client::encoding::text::encode(&mut text, &registry) {
+            Ok(()) => Page {
+                kind: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                ..Page::text(text)
+            },
+            Err(error) => Page {
+                status: "500 Internal Server Error",
+                ..Page::text(format!("the metrics can't be printed: {error}\n"))
+            },
         }
-    } else {
-        ("405 Method Not Allowed", "only GET is answered here\n".to_owned())
-    };
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await
+    })
+    .await;
 }
 
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
 
     use super::*;
 

@@ -1,8 +1,9 @@
 //! Benchmarks against the old ways, side by side in one run.
 //!
-//! A ratio below 1 says that Convoy needs less time, memory or writes than its peer in the same run. Absolute times
-//! are those of a computer that does other things as well.
+//! A ratio below 1 says that Convoy needs less time, memory or writes than its peer in the same run; where more is better,
+//! the title says so. Absolute times are those of a computer that does other things as well.
 
+mod edge;
 mod machines;
 mod placement;
 mod road;
@@ -31,6 +32,9 @@ fn run() -> Result<()> {
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     if wanted("placement") {
         placement::measure()?;
+    }
+    if wanted("edge") {
+        edge::measure(std::env::args().nth(2).as_deref())?;
     }
     if wanted("road") {
         road::measure()?;

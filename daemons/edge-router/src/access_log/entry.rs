@@ -38,8 +38,13 @@ pub(crate) fn journal(out: &mut Vec<u8>, record: &Record<'_>) {
     millis(out, record.total_time);
     field(out, b"\nBYTES=", number.of(record.bytes));
     field(out, b"\nRETRIES=", number.of(u64::from(record.retries)));
+    field(out, b"\nVERSION=", record.version);
+    field(out, b"\nTLS=", if record.tls { "1" } else { "0" });
     if !record.reason.is_empty() {
         field(out, b"\nREASON=", record.reason);
+    }
+    if let Some(id) = trace_id(record.trace) {
+        field(out, b"\nTRACE_ID=", id);
     }
     out.push(b'\n');
 }
@@ -92,14 +97,20 @@ fn text(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-fn address(out: &mut Vec<u8>, record: &Record<'_>) {
+/// The second part of `version-trace-parent-flags` (W3C Trace Context, section 3.2).
+pub(crate) fn trace_id(trace: &str) -> Option<&str> {
+    let id = trace.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+pub(super) fn address(out: &mut Vec<u8>, record: &Record<'_>) {
     use std::io::Write;
     // Writing into memory does not fail.
     let _ = write!(out, "{}", record.client);
 }
 
 /// Milliseconds with three decimals.
-fn millis(out: &mut Vec<u8>, time: Duration) {
+pub(super) fn millis(out: &mut Vec<u8>, time: Duration) {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let mut number = Number::default();
     out.extend_from_slice(number.of(micros / 1000).as_bytes());
@@ -109,17 +120,17 @@ fn millis(out: &mut Vec<u8>, time: Duration) {
     out.extend_from_slice(decimals.as_bytes());
 }
 
-fn cut(path: &str) -> &str {
+pub(super) fn cut(path: &str) -> &str {
     let end = (0..=PATH_MAX.min(path.len())).rev().find(|&end| path.is_char_boundary(end));
     path.get(..end.unwrap_or(0)).unwrap_or("")
 }
 
 /// Decimal digits without an allocation; the formatting machinery would cost more than the rest of an entry.
 #[derive(Default)]
-struct Number([u8; 20]);
+pub(super) struct Number([u8; 20]);
 
 impl Number {
-    fn of(&mut self, mut number: u64) -> &str {
+    pub(super) fn of(&mut self, mut number: u64) -> &str {
         let mut length = 0;
         for place in self.0.iter_mut().rev() {
             // The remainder is below ten.
@@ -136,12 +147,12 @@ impl Number {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    const RECORD: Record<'_> = Record {
+    pub(crate) const RECORD: Record<'_> = Record {
         request_id: "0a0b0c0d000000000001",
         client: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9)),
         method: "GET",
@@ -156,6 +167,11 @@ mod tests {
         bytes: 5,
         retries: 0,
         reason: "",
+        version: "HTTP/1.1",
+        tls: false,
+        trace: "",
+        referer: "",
+        agent: "",
     };
 
     fn written(format: fn(&mut Vec<u8>, &Record<'_>), record: &Record<'_>) -> String {
@@ -171,8 +187,12 @@ mod tests {
             "MESSAGE=GET someapp.example/x?y=1 200, 5 bytes in 12.345 ms by 10.0.0.1:80 (lb)\n\
              PRIORITY=6\nSYSLOG_IDENTIFIER=edge-router\nREQUEST_ID=0a0b0c0d000000000001\nCLIENT=192.0.2.9\n\
              METHOD=GET\nHOST=someapp.example\nPATH=/x?y=1\nSTATUS=200\nROUTE=someapp\nVIA=lb\n\
-             UPSTREAM=10.0.0.1:80\nUPSTREAM_MS=1.004\nTOTAL_MS=12.345\nBYTES=5\nRETRIES=0\n"
+             UPSTREAM=10.0.0.1:80\nUPSTREAM_MS=1.004\nTOTAL_MS=12.345\nBYTES=5\nRETRIES=0\nVERSION=HTTP/1.1\nTLS=0\n"
         );
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let traced = written(journal, &Record { trace, ..RECORD });
+        assert!(traced.contains("\nTRACE_ID=4bf92f3577b34da6a3ce929d0e0e4736\n"), "{traced}");
+        assert_eq!(trace_id("nonsense"), None);
     }
 
     #[test]

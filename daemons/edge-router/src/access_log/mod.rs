@@ -4,6 +4,8 @@
 //! the writer doesn't keep up, whole batches are dropped and counted; a request never waits for its entry.
 
 mod entry;
+mod lines;
+mod moment;
 mod queue;
 mod writer;
 
@@ -26,14 +28,17 @@ impl Logs {
     /// `dropped`.
     pub(crate) fn start(
         kind: AccessLog,
+        every: u32,
         dropped: Arc<AtomicU64>,
     ) -> io::Result<(Self, Option<JoinHandle<()>>)> {
         let format = match kind {
             AccessLog::Off => return Ok((Self(None), None)),
             AccessLog::Journal => Format::Journal,
             AccessLog::Stderr => Format::Line,
+            AccessLog::Combined => Format::Combined,
+            AccessLog::Json => Format::Json,
         };
-        let (sender, receiver) = queue::channel(format, dropped);
+        let (sender, receiver) = queue::channel(format, every, dropped);
         let writer = std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || writer::run(format, &receiver))?;

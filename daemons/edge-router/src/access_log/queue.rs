@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use convoy_proxy::{Record, RequestLog};
 
-use super::entry;
+use super::moment::Moment;
+use super::{entry, lines};
 
 /// Entries in a batch at most; what one system call sends.
 const ENTRIES_MAX: usize = 64;
@@ -20,8 +21,12 @@ const WAITING_MAX: usize = 64;
 pub(crate) enum Format {
     /// The journal's native protocol.
     Journal,
-    /// Lines.
+    /// Lines for people.
     Line,
+    /// nginx's combined format.
+    Combined,
+    /// JSON.
+    Json,
 }
 
 /// Entries one after the other, with the place where each ends.
@@ -42,18 +47,20 @@ impl Batch {
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
     format: Format,
+    every: u32,
     batches: SyncSender<Batch>,
     dropped: Arc<AtomicU64>,
 }
 
-pub(crate) fn channel(format: Format, dropped: Arc<AtomicU64>) -> (Sender, Receiver<Batch>) {
+/// One of `every` requests that went well has an entry.
+pub(crate) fn channel(format: Format, every: u32, dropped: Arc<AtomicU64>) -> (Sender, Receiver<Batch>) {
     let (batches, receiver) = sync_channel(WAITING_MAX);
-    (Sender { format, batches, dropped }, receiver)
+    (Sender { format, every, batches, dropped }, receiver)
 }
 
 impl Sender {
     pub(crate) fn log(&self) -> Log {
-        Log { sender: self.clone(), batch: Batch::default() }
+        Log { sender: self.clone(), batch: Batch::default(), moment: Moment::default(), passed_over: 0 }
     }
 }
 
@@ -62,10 +69,31 @@ impl Sender {
 pub(crate) struct Log {
     sender: Sender,
     batch: Batch,
+    moment: Moment,
+    /// Requests that went well since the last one that has an entry.
+    passed_over: u32,
+}
+
+impl Log {
+    /// Whether this request has an entry.
+    fn is_sampled(&mut self, record: &Record<'_>) -> bool {
+        if self.sender.every <= 1 || record.status >= 400 || record.retries > 0 || !record.reason.is_empty() {
+            return true;
+        }
+        self.passed_over += 1;
+        if self.passed_over < self.sender.every {
+            return false;
+        }
+        self.passed_over = 0;
+        true
+    }
 }
 
 impl RequestLog for Log {
     fn record(&mut self, record: &Record<'_>) {
+        if !self.is_sampled(record) {
+            return;
+        }
         if self.batch.bytes.capacity() == 0 {
             self.batch.bytes.reserve(BYTES_MAX + BYTES_MAX / 4);
             self.batch.ends.reserve(ENTRIES_MAX);
@@ -73,6 +101,8 @@ impl RequestLog for Log {
         match self.sender.format {
             Format::Journal => entry::journal(&mut self.batch.bytes, record),
             Format::Line => entry::line(&mut self.batch.bytes, record),
+            Format::Combined => lines::combined(&mut self.batch.bytes, record, self.moment.combined()),
+            Format::Json => lines::json(&mut self.batch.bytes, record, self.moment.rfc3339()),
         }
         self.batch.ends.push(self.batch.bytes.len());
         if self.batch.ends.len() >= ENTRIES_MAX || self.batch.bytes.len() >= BYTES_MAX {
@@ -89,6 +119,10 @@ impl RequestLog for Log {
         if self.sender.batches.try_send(batch).is_err() {
             self.sender.dropped.fetch_add(count, Relaxed);
         }
+    }
+
+    fn wants_agent(&self) -> bool {
+        matches!(self.sender.format, Format::Combined | Format::Json)
     }
 }
 
@@ -122,12 +156,17 @@ mod tests {
             bytes: 0,
             retries: 0,
             reason: "",
+            version: "HTTP/1.1",
+            tls: false,
+            trace: "",
+            referer: "",
+            agent: "",
         }
     }
 
     #[test]
     fn entries_come_out_one_by_one() {
-        let (sender, receiver) = channel(Format::Line, Arc::default());
+        let (sender, receiver) = channel(Format::Line, 1, Arc::default());
         let mut log = sender.log();
         log.flush();
         log.record(&record("/1"));
@@ -147,12 +186,28 @@ mod tests {
     #[test]
     fn when_nobody_writes_entries_are_dropped_and_counted_and_nobody_waits() {
         let dropped = Arc::new(AtomicU64::new(0));
-        let (sender, receiver) = channel(Format::Journal, Arc::clone(&dropped));
+        let (sender, receiver) = channel(Format::Journal, 1, Arc::clone(&dropped));
         let mut log = sender.log();
         for _ in 0..(WAITING_MAX + 3) * ENTRIES_MAX {
             log.record(&record("/"));
         }
         assert_eq!(dropped.load(Relaxed), 3 * ENTRIES_MAX as u64);
         assert_eq!(receiver.try_iter().count(), WAITING_MAX);
+    }
+
+    #[test]
+    fn of_what_went_well_one_in_so_many_is_kept_and_all_of_the_rest() {
+        let (sender, receiver) = channel(Format::Line, 10, Arc::default());
+        let mut log = sender.log();
+        for number in 0..100 {
+            log.record(&record("/good"));
+            if number % 25 == 0 {
+                log.record(&Record { status: 502, reason: "reset", ..record("/bad") });
+            }
+        }
+        drop(log);
+        let text: Vec<u8> = receiver.iter().take(1).flat_map(|batch| batch.bytes).collect();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!((text.matches("/good").count(), text.matches("/bad").count()), (10, 4));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn run(format: Format, batches: &Receiver<Batch>) {
     for batch in batches {
         let written = match format {
             Format::Journal => journal.write(&batch),
-            Format::Line => io::stderr().lock().write_all(&batch.bytes),
+            Format::Line | Format::Combined | Format::Json => io::stderr().lock().write_all(&batch.bytes),
         };
         match written {
             Ok(()) => failing = false,

@@ -8,6 +8,8 @@
     reason = "a test ends where its assumptions do; clippy sees that only inside test functions"
 )]
 
+mod file;
 mod life;
 mod store;
 mod support;
+mod tls;

@@ -49,10 +49,15 @@ impl Door {
 
     /// Starts a router with the socket, by the rules of sd_listen_fds(3).
     pub(crate) fn open(&self, endpoints: &str) -> Router {
+        Router::start(self.command(endpoints))
+    }
+
+    fn command(&self, endpoints: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_edge-router");
         // bash, since dash knows no descriptors above 9. Its process becomes the router, so that LISTEN_PID is right; and 3 is where the sockets begin.
         let script = format!(
-            "exec 3<&{}; export LISTEN_PID=$$; exec {program} --domain d.example --access-log stderr",
+            "exec 3<&{}; export LISTEN_PID=$$; exec {program} --domain d.example --access-log stderr ${{ROUTES:+--routes \"$ROUTES\"}} \
+             ${{TLS:+--listen \"$TLS\" --certificates \"$CERTIFICATES\"}}",
             self.listener.as_raw_fd()
         );
         let mut command = Command::new("bash");
@@ -66,6 +71,30 @@ impl Door {
             .env("RUNTIME_DIRECTORY", self.folder.path())
             .env("CONVOY_CONFIG_PATH", "")
             .env("CONVOY_ETCD_ENDPOINTS", endpoints);
+        command
+    }
+
+    /// Starts a router with configuration files.
+    pub(crate) fn open_configured(&self, endpoints: &str, config: &Path) -> Router {
+        let mut command = self.command(endpoints);
+        command.env("CONVOY_CONFIG_PATH", config);
+        Router::start(command)
+    }
+
+    /// Starts a router with the socket and a routes file instead of a store.
+    pub(crate) fn open_with_file(&self, path: &Path) -> Router {
+        let mut command = self.command("");
+        command.env("ROUTES", path);
+        Router::start(command)
+    }
+
+    /// The same with a door for TLS beside it.
+    pub(crate) fn open_with_tls(&self, routes: &Path, port: u16, certificates: &Path) -> Router {
+        let mut command = self.command("");
+        command
+            .env("ROUTES", routes)
+            .env("TLS", format!("https=127.0.0.1:{port}"))
+            .env("CERTIFICATES", certificates);
         Router::start(command)
     }
 
@@ -147,6 +176,11 @@ impl Drop for Router {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port at which nobody listens.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Answers every request with its name. Never ends.
@@ -259,8 +293,26 @@ impl Keys {
         self.runtime.block_on(self.store.put(&format!("/services/{key}"), value.as_bytes())).unwrap();
     }
 
-    pub(crate) fn delete(&self, key: &str) {
-        self.runtime.block_on(self.store.delete(&format!("/services/{key}"))).unwrap();
+    /// A key outside of `/services/`.
+    pub(crate) fn put_at(&self, key: &str, value: &str) {
+        self.runtime.block_on(self.store.put(key, value.as_bytes())).unwrap();
+    }
+
+    /// The revision at which the key was gone.
+    pub(crate) fn delete(&self, key: &str) -> i64 {
+        self.runtime.block_on(self.store.delete(&format!("/services/{key}"))).unwrap().get()
+    }
+
+    pub(crate) fn revision(&self) -> i64 {
+        self.runtime.block_on(self.store.revision()).unwrap().get()
+    }
+
+    /// The revision of an app that the one router here says it serves.
+    pub(crate) fn applied(&self, app: &str) -> Option<String> {
+        let listed = self.runtime.block_on(self.store.list(&format!("/convoy/applied/{app}/"))).unwrap();
+        let entry = listed.entries.values().next()?;
+        assert!(entry.key.contains("/edge-"), "{}", entry.key);
+        Some(String::from_utf8(entry.value.clone()).unwrap())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use convoy_proxy::{DrainLimits, Drained, NoLog, Proxy, Settings};
+use convoy_proxy::{DrainLimits, Drained, Listener, NoLog, Proxy, Settings};
 
 use crate::support::{Backend, Client, Edge, PATIENCE};
 
@@ -19,7 +19,10 @@ fn drain(proxy: &Proxy, limits: DrainLimits) -> Drained {
 fn successor(edge: &Edge) -> Proxy {
     let settings = Settings { threads: 2, ..Settings::default() };
     let table = edge.proxy.table().next(&edge.routes, 1);
-    Proxy::start(vec![edge.listener.try_clone().unwrap()], table, settings, || Box::new(NoLog)).unwrap()
+    Proxy::start(vec![Listener::http(edge.listener.try_clone().unwrap())], table, settings, || {
+        Box::new(NoLog)
+    })
+    .unwrap()
 }
 
 #[test]

@@ -152,7 +152,9 @@ fn an_answer_that_breaks_off_breaks_off_at_the_client_too() {
         let edge = Edge::start(&[("a/lb/1", backend.address)]);
         let mut client = edge.client();
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(client.try_answer(false).is_err(), "{head}: it must not look complete");
+        // A part of it, or nothing at all.
+        let answer = client.try_answer(false);
+        assert!(matches!(answer, Err(_) | Ok(None)), "{head}: it must not look complete: {answer:?}");
         assert!(edge.log_line().ends_with("reset"), "{head}");
     }
 }

@@ -7,7 +7,7 @@ fn a_request_reaches_its_app_and_connections_are_kept_on_both_sides() {
     let backend = Backend::echo();
     let edge = Edge::start(&[("someapp/lb/1", backend.address)]);
     let mut client = edge.client();
-    for path in ["/", "/a?b=c", "/%2e%2e/x"] {
+    for path in ["/", "/a?b=c", "/a/%2e%2e/x"] {
         let answer = client.get("SomeApp.D.example.:80", path);
         assert_eq!((answer.status, answer.body.as_str()), (200, path));
     }
@@ -31,7 +31,7 @@ fn the_target_learns_who_asks_and_nothing_the_client_invents() {
         ("x-forwarded-proto", Some("http")),
         ("x-forwarded-host", Some("a.d.example:8080")),
         ("accept", Some("*/*")),
-        ("forwarded", None),
+        ("forwarded", Some("for=127.0.0.1;proto=http;host=\"a.d.example:8080\"")),
         ("x-hop", None),
         ("connection", None),
     ] {

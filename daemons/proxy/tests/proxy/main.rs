@@ -7,12 +7,16 @@
     reason = "a test ends where its assumptions do; clippy sees that only inside test functions"
 )]
 
+mod balancing;
 mod bodies;
 mod drain;
 mod failures;
 mod forwarding;
 mod hostile;
+mod http2;
 mod limits;
+mod proxy_protocol;
 mod rolling;
+mod rules;
 mod support;
 mod upgrades;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoy_proxy::{Proxy, Record, RequestLog, Settings};
-use convoy_routing::{Domain, Routes, Table};
+use convoy_proxy::{Listener, Proxy, Record, RequestLog, Settings};
+use convoy_routing::{Domain, Effect, Routes, Table};
 
 /// Nothing on loopback takes longer, unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,13 +45,21 @@ impl Edge {
 
     /// `targets` are keys without the prefix: `a/lb/1`.
     pub(crate) fn with(settings: Settings, targets: &[(&str, SocketAddr)]) -> Self {
+        Self::behind(settings, targets, Listener::http)
+    }
+
+    /// With a door of its own kind.
+    pub(crate) fn behind(
+        settings: Settings,
+        targets: &[(&str, SocketAddr)],
+        door: impl Fn(TcpListener) -> Listener,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, log) = mpsc::channel();
-        let proxy = Proxy::start(vec![listener.try_clone().unwrap()], empty_table(), settings, move || {
-            Box::new(Lines(sender.clone()))
-        })
-        .unwrap();
+        let doors = vec![door(listener.try_clone().unwrap())];
+        let proxy =
+            Proxy::start(doors, empty_table(), settings, move || Box::new(Lines(sender.clone()))).unwrap();
         let log = Mutex::new(log);
         let mut edge = Self { proxy, address, routes: Routes::new(), listener, log, revision: 0 };
         for (key, target) in targets {
@@ -63,6 +71,30 @@ impl Edge {
     pub(crate) fn put(&mut self, key: &str, target: SocketAddr) {
         self.revision += 1;
         self.routes.put(&format!("/services/{key}"), target.to_string().as_bytes(), self.revision, 0);
+        self.publish();
+    }
+
+    /// What an app wants beside the ordinary: the value of `/convoy/routes/<app>`.
+    pub(crate) fn document(&mut self, app: &str, json: &str) {
+        self.revision += 1;
+        let effect = self.routes.put(&format!("/convoy/routes/{app}"), json.as_bytes(), self.revision, now());
+        assert!(matches!(effect, Effect::Changed(_)), "{effect:?}");
+        self.publish();
+    }
+
+    /// The record of an instance.
+    pub(crate) fn record(&mut self, instance: &str, state: &str, weight: u16) {
+        self.revision += 1;
+        let json =
+            format!(r#"{{"state":"{state}","weight":{weight},"machine_id":"m","unit":"u","since":1}}"#);
+        self.routes.put(&format!("/convoy/instances/{instance}"), json.as_bytes(), self.revision, now());
+        self.publish();
+    }
+
+    /// As [`Self::delete`], at this moment.
+    pub(crate) fn delete_now(&mut self, key: &str) {
+        self.revision += 1;
+        self.routes.delete(&format!("/services/{key}"), now());
         self.publish();
     }
 
@@ -88,6 +120,10 @@ impl Edge {
     pub(crate) fn log_line(&self) -> String {
         self.log.lock().unwrap().recv_timeout(PATIENCE).unwrap()
     }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn empty_table() -> Table {
@@ -153,6 +189,17 @@ impl Backend {
                 peer.body(&head)?;
                 let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                 peer.reply(&path)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Answers every request with a name.
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self::start(move |peer| {
+            while let Some(head) = peer.head()? {
+                peer.body(&head)?;
+                peer.reply(name)?;
             }
             Ok(())
         })

@@ -1,79 +1,24 @@
 //! What may pass: fields for one hop stay on their hop, and who the client is we say ourselves.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::answer::X_REQUEST_ID;
+use crate::field::{Fate, fate, has_token, nominated};
+use crate::forwarded::{Claims, Origin, X_REAL_IP, forward};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The identifier that a request has on all its hops.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE_TOKEN: HeaderValue = HeaderValue::from_static("upgrade");
 
-/// What is said about the client.
-#[derive(Debug)]
-pub(crate) struct Origin<'a> {
-    /// Its address, without port.
-    pub(crate) address: &'a HeaderValue,
-    /// Whether it is a proxy whose word counts.
-    pub(crate) trusted: bool,
-    /// `http` or `https`.
-    pub(crate) scheme: HeaderValue,
-}
-
-/// A field's fate in a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    /// For this hop only, or nothing that a client may say.
-    Drop,
-    Connection,
-    Trailers,
-    Framing,
-    /// Believed when a trusted proxy says it.
-    Forwarding,
-}
-
-fn fate(name: &str) -> Fate {
-    match name {
-        "connection" => Fate::Connection,
-        "te" => Fate::Trailers,
-        "transfer-encoding" => Fate::Framing,
-        "keep-alive" | "proxy-connection" | "proxy-authorization" | "proxy-authenticate" | "upgrade"
-        // We answer 100-continue ourselves; `Proxy` becomes HTTP_PROXY in CGI programs (CVE-2016-5385).
-        | "expect" | "proxy" | "forwarded" => Fate::Drop,
-        "x-real-ip" => Fate::Forwarding,
-        _ if name.starts_with("x-forwarded-") => Fate::Forwarding,
-        // CGI and WSGI programs can't tell `X_Forwarded_For` from `X-Forwarded-For`.
-        _ if name.contains('_') && is_protected(&name.replace('_', "-")) => Fate::Drop,
-        _ => Fate::Pass,
-    }
-}
-
-/// Fields that no client can remove or set by other means: what the message is, and what we say of the client.
-fn is_protected(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
-        || matches!(
-            name,
-            "host" | "content-length" | "transfer-encoding" | "forwarded" | "x-real-ip" | "x-request-id"
-        )
-}
-
 /// Makes the fields of a request fit for the next hop. `websocket` is whether the upgrade goes on.
-pub(crate) fn prepare_request(
-    headers: &mut HeaderMap,
-    origin: &Origin<'_>,
-    request_id: &HeaderValue,
-    websocket: bool,
-) {
+pub fn prepare_request(headers: &mut HeaderMap, origin: &Origin, request_id: &HeaderValue, websocket: bool) {
     let mut drop: Vec<HeaderName> = Vec::new();
     let mut trailers = false;
     let mut framing = false;
-    let mut real_ip = false;
+    let mut claims = Claims::default();
     for (name, value) in &*headers {
         match fate(name.as_str()) {
             Fate::Pass => {}
@@ -87,10 +32,12 @@ pub(crate) fn prepare_request(
                 drop.push(TE);
             }
             Fate::Framing => framing = true,
-            Fate::Forwarding if origin.trusted => {}
             Fate::Forwarding => {
-                real_ip |= *name == X_REAL_IP;
-                drop.push(name.clone());
+                claims.real_ip |= *name == X_REAL_IP;
+                claims.forwarded |= *name == FORWARDED;
+                if !origin.trusted {
+                    drop.push(name.clone());
+                }
             }
         }
     }
@@ -108,43 +55,12 @@ pub(crate) fn prepare_request(
         headers.insert(CONNECTION, UPGRADE_TOKEN);
         headers.insert(UPGRADE, WEBSOCKET);
     }
-    forward(headers, origin, real_ip);
+    forward(headers, origin, claims);
     headers.insert(X_REQUEST_ID, request_id.clone());
 }
 
-fn forward(headers: &mut HeaderMap, origin: &Origin<'_>, real_ip: bool) {
-    let list = if origin.trusted { appended(headers, origin.address) } else { None };
-    headers.insert(X_FORWARDED_FOR, list.unwrap_or_else(|| origin.address.clone()));
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, origin.scheme.clone());
-    }
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST).cloned()
-    {
-        headers.insert(X_FORWARDED_HOST, host);
-    }
-    // Not ours to introduce, but a program that looks at it must not see a client's invention.
-    if real_ip {
-        headers.insert(X_REAL_IP, origin.address.clone());
-    }
-}
-
-/// The list that trusted proxies made, with the last of them added.
-fn appended(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderValue> {
-    let mut list = Vec::new();
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    if list.is_empty() {
-        return None;
-    }
-    list.extend_from_slice(address.as_bytes());
-    HeaderValue::from_bytes(&list).ok()
-}
-
 /// Makes the fields of an answer fit for the client. `websocket` is whether the connection becomes a tunnel.
-pub(crate) fn prepare_answer(headers: &mut HeaderMap, status: StatusCode, websocket: bool) {
+pub fn prepare_answer(headers: &mut HeaderMap, status: StatusCode, websocket: bool) {
     let mut drop: Vec<HeaderName> = Vec::new();
     let mut lengths = 0u32;
     let mut framing = false;
@@ -199,34 +115,12 @@ fn collapse_length(headers: &mut HeaderMap) {
     }
 }
 
-/// The fields that a `Connection` field declares to be for this hop (RFC 9110, section 7.6.1). Those that decide what
-/// the message is or who sent it can't be taken out that way.
-fn nominated(value: &HeaderValue, drop: &mut Vec<HeaderName>) {
-    let Ok(list) = value.to_str() else { return };
-    for token in list.split(',').map(str::trim) {
-        if matches!(token, "" | "keep-alive" | "close" | "upgrade" | "Keep-Alive" | "Upgrade") {
-            continue;
-        }
-        if let Ok(name) = HeaderName::from_bytes(token.as_bytes())
-            && !is_protected(name.as_str())
-        {
-            drop.push(name);
-        }
-    }
-}
-
-fn has_token(value: &HeaderValue, token: &str) -> bool {
-    value.to_str().is_ok_and(|list| {
-        list.split(',')
-            .any(|part| part.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(token)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::field::is_protected;
 
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -245,16 +139,25 @@ mod tests {
 
     fn request(fields: &[(&str, &str)], trusted: bool, websocket: bool) -> Vec<String> {
         let mut headers = map(fields);
-        let address = HeaderValue::from_static("192.0.2.9");
-        let origin = Origin { address: &address, trusted, scheme: HeaderValue::from_static("http") };
+        let origin = origin(trusted);
         prepare_request(&mut headers, &origin, &HeaderValue::from_static("id1"), websocket);
         lines(&headers)
     }
 
-    const OURS: [&str; 5] = [
+    fn origin(trusted: bool) -> Origin {
+        Origin {
+            address: HeaderValue::from_static("192.0.2.9"),
+            trusted,
+            scheme: HeaderValue::from_static("http"),
+            port: HeaderValue::from_static("80"),
+        }
+    }
+
+    const OURS: [&str; 6] = [
         "host: a.example",
         "x-forwarded-for: 192.0.2.9",
         "x-forwarded-host: a.example",
+        "x-forwarded-port: 80",
         "x-forwarded-proto: http",
         "x-request-id: id1",
     ];
@@ -273,7 +176,7 @@ mod tests {
             ("expect", "100-continue"),
             ("x-secret", "1"),
             ("proxy", "http://evil.example"),
-            ("forwarded", "for=1.2.3.4"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "evil.example"),
@@ -339,9 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_coded_request_body_stays_coded() {
-        let lines = request(&[("host", "a.example"), ("transfer-encoding", "gzip, chunked")], false, false);
-        assert!(lines.contains(&"transfer-encoding: chunked".to_owned()), "{lines:?}");
+    fn a_forwarded_field_is_ours_or_of_those_we_trust() {
+        let fields = [("host", "a.example"), ("forwarded", "for=1.2.3.4;proto=https")];
+        let ours = "forwarded: for=192.0.2.9;proto=http;host=\"a.example\"";
+        assert!(request(&fields, false, false).contains(&ours.to_owned()));
+        let list = "forwarded: for=1.2.3.4;proto=https, for=192.0.2.9;proto=http;host=\"a.example\"";
+        assert!(request(&fields, true, false).contains(&list.to_owned()));
     }
 
     #[test]
@@ -389,8 +295,7 @@ mod tests {
                 let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value.parse()) else { continue };
                 headers.append(name, value);
             }
-            let address = HeaderValue::from_static("192.0.2.9");
-            let origin = Origin { address: &address, trusted: false, scheme: HeaderValue::from_static("http") };
+            let origin = origin(false);
             prepare_request(&mut headers, &origin, &HeaderValue::from_static("id1"), false);
             for gone in ["connection", "keep-alive", "upgrade", "proxy-connection", "expect"] {
                 prop_assert!(!headers.contains_key(gone));

@@ -1,0 +1,86 @@
+//! What the router knows, for people: a page on a local socket.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use convoy_proxy::{Metrics, TableReader};
+use convoy_service::pages::{self, Page};
+
+use crate::address::Target;
+use crate::run::unix_time;
+
+/// What the router's own loop knows; renewed when it changes.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// The line that systemd shows.
+    pub(crate) status: String,
+    /// Keys and entries that can't be used, and why.
+    pub(crate) unusable: Vec<(String, String)>,
+}
+
+/// What a page is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) facts: Arc<Mutex<Facts>>,
+    pub(crate) table: TableReader,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Makes the page readable at `status.sock` in the runtime directory.
+pub(crate) fn serve(folder: &Path, sources: Sources) {
+    let path = folder.join("status.sock");
+    match pages::bind(&path) {
+        Ok(listener) => {
+            tokio::spawn(pages::serve(listener, move |target| page(&sources, target)));
+        }
+        Err(error) => tracing::warn!(%error, path = %path.display(), "the status can't be read from outside"),
+    }
+}
+
+fn page(sources: &Sources, target: &str) -> Page {
+    match target.split_once('?') {
+        None if target == "/" => Page::text(overview(sources)),
+        Some(("/explain", query)) => match query.strip_prefix("url=").map(Target::parse) {
+            Some(Ok(target)) => {
+                let table = sources.table.load();
+                let mut text = table.explain(&target.host, &target.path, unix_time());
+                for (key, reason) in &sources.facts.lock().unwrap_or_else(PoisonError::into_inner).unusable {
+                    let _ = writeln!(text, "  unusable: {key}: {reason}");
+                }
+                Page::text(text)
+            }
+            _ => Page::unknown("write /explain?url=http://someapp.mywebsite.com/\n"),
+        },
+        _ => Page::unknown("there is / and /explain?url=http://someapp.mywebsite.com/\n"),
+    }
+}
+
+fn overview(sources: &Sources) -> String {
+    let table = sources.table.load();
+    let totals = sources.metrics.route_totals();
+    let facts = sources.facts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut text = format!("{}\n", facts.status);
+    // Writing into a string does not fail.
+    let _ =
+        writeln!(text, "\n{:<32} {:>8} {:>12} {:>8} {:>8}", "app", "targets", "requests", "5xx", "retries");
+    for service in table.services() {
+        let numbers = totals.get(service.app()).cloned().unwrap_or_default();
+        let requests: u64 = numbers.classes.iter().sum();
+        let failed = numbers.classes.last().copied().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{:<32} {:>8} {requests:>12} {failed:>8} {:>8}",
+            service.app().as_str(),
+            service.slots().len(),
+            numbers.retries
+        );
+    }
+    for conflict in table.conflicts() {
+        let _ = writeln!(text, "\nconflict: {conflict}");
+    }
+    for (key, reason) in &facts.unusable {
+        let _ = writeln!(text, "\nunusable: {key}: {reason}");
+    }
+    text
+}

@@ -1,0 +1,100 @@
+//! Where clients come in.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// IPv4 or IPv6.
+    Tcp(TcpListener),
+    /// A path in the file system.
+    Unix(UnixListener),
+}
+
+impl Socket {
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                // Accepted connections inherit it.
+                socket2::SockRef::from(listener).set_tcp_nodelay(true)
+            }
+            Self::Unix(listener) => listener.set_nonblocking(true),
+        }
+    }
+
+    /// The port that clients connect to.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address: SocketAddr| address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// Tells whether a connection that was opened for the first name may carry requests for the second one.
+pub type Covers = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+/// What is needed to speak TLS.
+#[derive(Clone)]
+pub struct Tls {
+    /// Versions, certificates, protocols.
+    pub config: Arc<ServerConfig>,
+    /// Whether two names have the same certificate.
+    pub covers: Arc<Covers>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// A door.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its socket.
+    pub socket: Socket,
+    /// TLS on it.
+    pub tls: Option<Tls>,
+    /// Whether trusted peers begin with the PROXY protocol.
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// Plain HTTP.
+    pub fn http(socket: TcpListener) -> Self {
+        Self { socket: Socket::Tcp(socket), tls: None, proxy_protocol: false }
+    }
+}
+
+/// What a connection has to know of the door it came through.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) tls: Option<Tls>,
+    pub(crate) proxy_protocol: bool,
+    pub(crate) port: Option<u16>,
+}
+
+impl From<&Listener> for Door {
+    fn from(listener: &Listener) -> Self {
+        let Listener { socket, tls, proxy_protocol } = listener;
+        Self { tls: tls.clone(), proxy_protocol: *proxy_protocol, port: socket.port() }
+    }
+}

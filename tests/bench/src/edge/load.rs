@@ -1,0 +1,78 @@
+//! Load, by wrk and h2load.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Over;
+use super::rivals::HOST;
+
+/// Requests answered with 200. Anything else is an error: a proxy that fails is fast.
+pub(crate) fn run(
+    over: Over,
+    address: SocketAddr,
+    path: &str,
+    connections: usize,
+    time: Duration,
+) -> Result<u64> {
+    match over {
+        Over::Http1 => wrk("http", address, path, connections, time),
+        Over::Tls => wrk("https", address, path, connections, time),
+        Over::Tls2 => h2load(address, path, connections, time),
+    }
+}
+
+fn h2load(address: SocketAddr, path: &str, connections: usize, time: Duration) -> Result<u64> {
+    let output = Command::new("h2load")
+        .args(["-t1", &format!("-c{connections}"), "-m10", &format!("--duration={}", time.as_secs())])
+        .arg(format!("--connect-to={address}"))
+        .arg(format!("https://{HOST}:{}{path}", address.port()))
+        .output()
+        .context("h2load can't be run")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "h2load failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+    // «status codes: 123 2xx, 0 3xx, 0 4xx, 0 5xx»
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("status codes: "))
+        .context("h2load counted no answers")?;
+    let counts: Vec<u64> = line.split(", ").filter_map(|part| part.split(' ').next()?.parse().ok()).collect();
+    match counts[..] {
+        [good, 0, 0, 0] if good > 0 => Ok(good),
+        _ => bail!("requests failed:\n{text}"),
+    }
+}
+
+fn wrk(scheme: &str, address: SocketAddr, path: &str, connections: usize, time: Duration) -> Result<u64> {
+    let output = Command::new("wrk")
+        .args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs())])
+        .args(["-H", &format!("Host: {HOST}"), &format!("{scheme}://{address}{path}")])
+        .output()
+        .context("wrk can't be run")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "requests failed:\n{text}");
+    let line = text.lines().find(|line| line.contains(" requests in ")).context("wrk counted no requests")?;
+    line.split_whitespace().next().and_then(|count| count.parse().ok()).context("wrk's count is no number")
+}
+
+/// Clients that asked once and say nothing more.
+pub(crate) fn idle_clients(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+    (0..count)
+        .map(|_| {
+            let mut client = TcpStream::connect(address)?;
+            write!(client, "GET /64 HTTP/1.1\r\nHost: {HOST}\r\n\r\n")?;
+            let mut answer = Vec::new();
+            let mut space = [0; 1024];
+            while !answer.ends_with(b"xxxxxxxx") {
+                let read = client.read(&mut space)?;
+                ensure!(read > 0, "the connection ended");
+                answer.extend_from_slice(space.get(..read).unwrap_or_default());
+            }
+            Ok(client)
+        })
+        .collect()
+}
