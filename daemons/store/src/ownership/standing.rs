@@ -26,8 +26,9 @@ enum Standing {
     Unread { announced: bool },
     /// Nobody has it.
     Absent { announced: bool },
-    /// In the store with this value under my lease since this revision.
-    Mine { value: Vec<u8>, revision: Revision },
+    /// In the store with this value under my lease since this revision. `disputed` while a request of mine whose answer
+    /// got lost may still change it: its comparison holds as long as the key is not written again.
+    Mine { value: Vec<u8>, revision: Revision, disputed: bool },
     /// Somebody else has it since this revision, but I am newer; or it is under a lease that I lost.
     Other { announced: bool, lease: i64, revision: Revision },
     /// A newer owner has it, under this lease. Let go.
@@ -110,7 +111,12 @@ impl Standings {
             *standing = match (&standing, found.get(key)) {
                 (Standing::Taken(holder), _) => Standing::Taken(*holder),
                 (_, None) => Standing::Absent { announced },
-                (_, Some(entry)) if entry.lease == lease => mine(entry),
+                (before, Some(entry)) if entry.lease == lease => {
+                    let pending = self.under_way.contains(key);
+                    let disputed = matches!(before, Standing::Mine { revision, disputed, .. }
+                        if *revision == entry.mod_revision && (pending || *disputed));
+                    mine(entry, disputed)
+                }
                 (_, Some(entry)) if !announced || self.former.contains(&entry.lease) => {
                     Standing::Other { announced, lease: entry.lease, revision: entry.mod_revision }
                 }
@@ -123,7 +129,9 @@ impl Standings {
         // What is under my lease and was not declared came from a request whose answer got lost.
         for key in std::mem::take(&mut self.under_way) {
             if let Some(entry) = found.get(&key).filter(|entry| entry.lease == lease) {
-                self.keys.insert(key, mine(entry));
+                let standing = mine(entry, false);
+                // Those that were known have been looked at above.
+                self.keys.entry(key).or_insert(standing);
             }
         }
         taken
@@ -135,7 +143,7 @@ impl Standings {
         for (key, standing) in &self.keys {
             let wanted = declared.get(key);
             let guard = match standing {
-                Standing::Mine { value, .. } if wanted == Some(value) => continue,
+                Standing::Mine { value, disputed: false, .. } if wanted == Some(value) => continue,
                 Standing::Mine { revision, .. } => unchanged(key, *revision),
                 Standing::Taken(_) | Standing::Unread { .. } => continue,
                 _ if wanted.is_none() => continue,
@@ -158,7 +166,10 @@ impl Standings {
         let mut displaced = Vec::new();
         for (key, (value, _)) in plan.steps {
             let before = match value {
-                Some(value) => self.keys.insert(key.clone(), Standing::Mine { value, revision }),
+                Some(value) => {
+                    let standing = Standing::Mine { value, revision, disputed: false };
+                    self.keys.insert(key.clone(), standing)
+                }
                 None => self.keys.remove(&key),
             };
             if let Some(Standing::Other { announced: false, lease, .. }) = before {
@@ -236,8 +247,8 @@ impl Plan {
     }
 }
 
-fn mine(entry: &Entry) -> Standing {
-    Standing::Mine { value: entry.value.clone(), revision: entry.mod_revision }
+fn mine(entry: &Entry, disputed: bool) -> Standing {
+    Standing::Mine { value: entry.value.clone(), revision: entry.mod_revision, disputed }
 }
 
 fn unchanged(key: &str, revision: Revision) -> Compare {

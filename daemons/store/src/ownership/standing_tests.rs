@@ -288,6 +288,23 @@ proptest! {
 }
 
 #[test]
+fn a_request_that_arrives_late_does_not_bring_an_old_value_back() {
+    let (mut store, mut next_lease, mut owner) = (Model::default(), 0, Owner::default());
+    owner.declare(named([(1, 1)].into()));
+    owner.settle(&mut store, &mut next_lease);
+    owner.declare(named([(1, 2)].into()));
+    owner.step(&mut store, &mut next_lease, Fate::Late);
+    // It thinks better of it, and a look says that all is as it was.
+    owner.declare(named([(1, 1)].into()));
+    owner.settle(&mut store, &mut next_lease);
+    owner.arrive(&mut store);
+    assert_eq!(store.keys["/1"].value, [1]);
+    let writes = store.writes;
+    owner.settle(&mut store, &mut next_lease);
+    assert_eq!(store.writes, writes, "and then nothing more is written");
+}
+
+#[test]
 fn only_a_first_announcement_overwrites_and_tells_whom() {
     let (mut store, mut next_lease) = (Model::default(), 0);
     let (mut old, mut new) = (Owner::default(), Owner::default());
