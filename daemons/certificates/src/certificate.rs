@@ -118,6 +118,11 @@ impl Certificate {
         self.key.cert.first()
     }
 
+    /// The authority's response that is handed out with it, in DER.
+    pub fn ocsp(&self) -> Option<&[u8]> {
+        self.key.ocsp.as_deref()
+    }
+
     /// How it stands at a moment, in Unix time.
     pub fn validity(&self, now: i64) -> Validity {
         if now > self.facts.not_after {

@@ -1,0 +1,322 @@
+//! The edge that orders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use convoy_keys::{AcmeLeaderRecord, Authority, CertificateName, InstanceName, Record};
+use convoy_retry::Backoff;
+use convoy_store::{Election, ElectionStatus, Leadership, Revision, Store, Transaction};
+use instant_acme::Account;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::account::{account, forget};
+use super::clear::leftovers;
+use super::failure::Failure;
+use super::job::Job;
+use super::prove::Traces;
+use super::suggestions::{Suggestion, Suggestions, ask};
+use super::writer::Writer;
+use super::{Windows, ledger, steps};
+use crate::metrics::Metrics;
+use crate::rules::Step;
+use crate::serve::World;
+use crate::{Clock, OrderSettings, Sealing};
+
+/// Orders under way at once.
+const AT_ONCE: usize = 4;
+/// Bounds of the wait after the account could not be had.
+const ACCOUNT_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// A name whose outcome could not be written is left alone for so long.
+const UNWRITTEN: Duration = Duration::from_secs(60);
+
+/// What all orders share.
+pub(crate) struct Context {
+    pub(crate) edge: InstanceName,
+    pub(crate) orders: OrderSettings,
+    pub(crate) authority: Authority,
+    pub(crate) sealing: Arc<Sealing>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Context {
+    pub(super) fn seal(&self, key: &str, text: &str) -> Result<String, Failure> {
+        self.sealing.seal(key, text).map_err(|error| Failure::Unwritten(error.to_string()))
+    }
+}
+
+/// What the edge that orders hears, and what it tells.
+pub(crate) struct Desk {
+    pub(crate) context: Arc<Context>,
+    pub(crate) store: Store,
+    pub(crate) world: watch::Receiver<Arc<World>>,
+    pub(crate) wanted: watch::Receiver<Option<Arc<BTreeSet<CertificateName>>>>,
+    pub(crate) trouble: watch::Sender<Option<String>>,
+    pub(crate) windows: Arc<ArcSwap<Windows>>,
+}
+
+/// What an edge says when it leads.
+pub(crate) fn value(edge: &InstanceName, clock: &Clock) -> Vec<u8> {
+    let record = AcmeLeaderRecord { edge: edge.clone(), since: clock.stamp() };
+    // A name and a number are always JSON.
+    record.to_json().unwrap_or_default()
+}
+
+/// Orders whenever this edge leads. Runs for ever.
+pub(crate) async fn run(mut desk: Desk, mut status: watch::Receiver<ElectionStatus>) {
+    loop {
+        let leads = |status: &ElectionStatus| matches!(status, ElectionStatus::Leads(_));
+        let leadership = match status.wait_for(leads).await.as_deref() {
+            Ok(ElectionStatus::Leads(leadership)) => leadership.clone(),
+            Ok(_) => continue,
+            Err(_) => return,
+        };
+        let mut ended = status.clone();
+        tokio::select! {
+            () = lead(&mut desk, &leadership) => {}
+            _ = ended.wait_for(|status| !leads(status)) => {}
+        }
+        desk.trouble.send_replace(None);
+        desk.windows.store(Arc::default());
+        // What is left of a leadership that could not write is the election's to end.
+        let since = leadership.since();
+        let is_over = |status: &ElectionStatus| match status {
+            ElectionStatus::Leads(now) => now.since() != since,
+            _ => true,
+        };
+        if status.wait_for(is_over).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What came to an end.
+enum Done {
+    Order(CertificateName, Option<Revision>, Result<(), Failure>),
+    Account(Result<Account, Failure>),
+    Suggestion(Suggestion),
+    Cleared(Result<Revision, Failure>),
+}
+
+/// One leadership. Whatever is under way ends with it.
+struct Lead<'d> {
+    desk: &'d mut Desk,
+    writer: Writer,
+    work: JoinSet<Done>,
+    running: BTreeSet<CertificateName>,
+    /// Names that are left alone until then.
+    paused: BTreeMap<CertificateName, Instant>,
+    account: Option<Account>,
+    account_wanted: bool,
+    account_at: Instant,
+    account_backoff: Backoff,
+    suggestions: Suggestions,
+    is_asking: bool,
+    is_clearing: bool,
+    /// Our own writes up to here have to be seen before anything is decided.
+    written: Revision,
+}
+
+async fn lead(desk: &mut Desk, leadership: &Leadership) {
+    tracing::info!("this edge orders certificates for all edges from now on");
+    let writer = Writer::new(desk.store.clone(), leadership.clone());
+    let mut lead = Lead {
+        desk,
+        writer,
+        work: JoinSet::new(),
+        running: BTreeSet::new(),
+        paused: BTreeMap::new(),
+        account: None,
+        account_wanted: false,
+        account_at: Instant::now(),
+        account_backoff: Backoff::new(ACCOUNT_RETRY.0, ACCOUNT_RETRY.1),
+        suggestions: Suggestions::default(),
+        is_asking: false,
+        is_clearing: false,
+        written: leadership.since(),
+    };
+    while leadership.holds() {
+        let wake = lead.decide();
+        tokio::select! {
+            Some(done) = lead.work.join_next() => match done {
+                Ok(done) => lead.take(done),
+                Err(error) => {
+                    tracing::error!(%error, "an order ended by a panic");
+                    return;
+                }
+            },
+            changed = lead.desk.world.changed() => if changed.is_err() { return },
+            changed = lead.desk.wanted.changed() => if changed.is_err() { return },
+            () = sleep_until(wake) => {}
+        }
+    }
+}
+
+impl Lead<'_> {
+    /// Starts what is due, and tells when to look again if nothing happens.
+    fn decide(&mut self) -> Instant {
+        let context = Arc::clone(&self.desk.context);
+        let (now, at_the_latest) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        let world = Arc::clone(&self.desk.world.borrow_and_update());
+        let wanted = self.desk.wanted.borrow_and_update().clone();
+        let Some(wanted) = wanted else { return at_the_latest };
+        // What was not read is not absent, and what we wrote is to be seen first.
+        if !world.has_listed || world.revision < self.written.get() {
+            return at_the_latest;
+        }
+        self.suggestions.retain(&world);
+        let windows = self.suggestions.windows();
+        if **self.desk.windows.load() != windows {
+            self.desk.windows.store(Arc::new(windows.clone()));
+        }
+        self.paused.retain(|_, until| *until > now);
+        let unix = context.clock.now();
+        let steps = steps(&world, &wanted, &context.orders, &windows, unix);
+        let mut moments: Vec<i64> = Vec::new();
+        let mut due = Vec::new();
+        for (name, step) in steps {
+            match step {
+                Step::Order if !self.running.contains(&name) && !self.paused.contains_key(&name) => {
+                    due.push(name);
+                }
+                Step::Fresh { renew_at: moment } | Step::Wait { until: moment, .. } => moments.push(moment),
+                Step::Order | Step::Covered | Step::NeedsDns => {}
+            }
+        }
+        self.account_wanted = !due.is_empty();
+        self.want_account(&world, now);
+        if let Some(account) = self.account.clone() {
+            for name in due.into_iter().take(AT_ONCE.saturating_sub(self.running.len())) {
+                self.start(&account, &world, name);
+            }
+            self.ask(&account, &world);
+        }
+        self.clear(&world, &wanted, unix);
+        let wake = moments.into_iter().map(|moment| now + context.clock.until(moment));
+        let wake = wake.chain(self.paused.values().copied()).chain(self.suggestions.next());
+        let wake = wake.chain((self.account.is_none() && self.account_wanted).then_some(self.account_at));
+        // A moment that has come, while its work is under way, is no reason to look at once.
+        wake.filter(|moment| *moment > now).min().unwrap_or(at_the_latest).min(at_the_latest)
+    }
+
+    fn want_account(&mut self, world: &World, now: Instant) {
+        let (context, writer) = (Arc::clone(&self.desk.context), self.writer.clone());
+        let known = world.accounts.get(&context.authority).cloned();
+        let is_wanted = self.account_wanted || (known.is_some() && !world.issued.is_empty());
+        if self.account.is_some() || !is_wanted || now < self.account_at {
+            return;
+        }
+        // Not a second time while this one is under way.
+        self.account_at = now + Duration::from_secs(24 * 3600);
+        self.work.spawn(async move { Done::Account(account(&context, &writer, known).await) });
+    }
+
+    fn start(&mut self, account: &Account, world: &World, name: CertificateName) {
+        let context = Arc::clone(&self.desk.context);
+        let record = ledger(world, &context.orders).remove(&name).unwrap_or_default();
+        let order = world.orders.get(&name).filter(|order| order.authority == context.orders.directory);
+        // An authority that does not take the hint is asked without it.
+        let replaces = self.suggestions.replaced(world, &name).filter(|_| record.failures == 0);
+        let job = Job {
+            name: name.clone(),
+            context,
+            writer: self.writer.clone(),
+            account: account.clone(),
+            world: self.desk.world.clone(),
+            record,
+            order: order.cloned(),
+            replaces,
+            traces: Traces::default(),
+        };
+        self.running.insert(name.clone());
+        self.work.spawn(async move {
+            let (revision, outcome) = job.run().await;
+            Done::Order(name, revision, outcome)
+        });
+    }
+
+    fn ask(&mut self, account: &Account, world: &World) {
+        if self.is_asking {
+            return;
+        }
+        if let Some((name, issued)) = self.suggestions.due(world, &self.desk.context.orders.directory) {
+            let (account, name, issued) = (account.clone(), name.clone(), issued.clone());
+            self.is_asking = true;
+            self.work.spawn(async move { Done::Suggestion(ask(account, name, issued).await) });
+        }
+    }
+
+    fn clear(&mut self, world: &World, wanted: &BTreeSet<CertificateName>, now: i64) {
+        let Context { authority, orders, .. } = &*self.desk.context;
+        let keys = leftovers(world, authority, wanted, &self.running, &orders.limits, now);
+        if keys.is_empty() || self.is_clearing {
+            return;
+        }
+        let transaction =
+            keys.iter().fold(Transaction::new(), |transaction, key| transaction.delete(key.to_string()));
+        let writer = self.writer.clone();
+        self.is_clearing = true;
+        self.work.spawn(async move { Done::Cleared(writer.commit(transaction).await) });
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Order(name, revision, outcome) => {
+                self.running.remove(&name);
+                self.seen(revision);
+                if let Err(Failure::NoAccount(_)) = outcome {
+                    self.forget_account();
+                }
+                if revision.is_none() {
+                    self.paused.insert(name, Instant::now() + UNWRITTEN);
+                }
+            }
+            Done::Account(Ok(account)) => {
+                self.account = Some(account);
+                self.account_at = Instant::now();
+                self.account_backoff.reset();
+                self.desk.trouble.send_replace(None);
+            }
+            Done::Account(Err(failure)) => {
+                self.account_at = Instant::now() + self.account_backoff.next();
+                if let Failure::NoAccount(_) = failure {
+                    self.forget_account();
+                }
+                let authority = &self.desk.context.authority;
+                tracing::warn!(error = %failure, AUTHORITY = %authority, "nothing can be ordered: {failure}");
+                self.desk.trouble.send_replace(Some(failure.to_string()));
+            }
+            Done::Suggestion(suggestion) => {
+                self.is_asking = false;
+                self.suggestions.take(suggestion);
+            }
+            Done::Cleared(outcome) => {
+                self.is_clearing = false;
+                self.seen(outcome.ok());
+            }
+        }
+    }
+
+    fn seen(&mut self, revision: Option<Revision>) {
+        self.written = self.written.max(revision.unwrap_or_default());
+    }
+
+    /// The next order makes another account, after the wait for an account that can't be had.
+    fn forget_account(&mut self) {
+        let (context, writer) = (Arc::clone(&self.desk.context), self.writer.clone());
+        self.account = None;
+        self.account_at = Instant::now() + self.account_backoff.next();
+        self.is_clearing = true;
+        self.work.spawn(async move { Done::Cleared(forget(&context, &writer).await) });
+    }
+}
+
+/// Takes part in the election of the edge that orders.
+pub(crate) fn campaign(store: &Store, context: &Context, lease: convoy_store::LeaseSettings) -> Election {
+    let (edge, clock) = (context.edge.clone(), context.clock.clone());
+    store.campaign(convoy_keys::ACME_LEADER, lease, move || value(&edge, &clock))
+}
