@@ -7,10 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use convoy_certificates::Resolver;
 use convoy_keys::{Authority, CertificateName};
-use convoy_store::{Election, Store};
-use tokio::sync::watch;
+use convoy_store::Store;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::order::{self, Context, Desk};
 use crate::serve::{Answers, Channels, Keeper, World};
@@ -26,7 +26,7 @@ pub struct Certificates {
     wanted: watch::Sender<Option<Arc<BTreeSet<CertificateName>>>>,
     status: watch::Receiver<Arc<Status>>,
     keeper: JoinHandle<()>,
-    orders: Option<(Election, JoinHandle<()>)>,
+    orders: Option<(oneshot::Sender<Duration>, JoinHandle<()>)>,
 }
 
 impl Certificates {
@@ -67,8 +67,8 @@ impl Certificates {
                 });
                 let election = order::campaign(&store, &context, settings.lease.clone());
                 let desk = Desk { context, store, world, wanted: wishes, trouble: tell_trouble, windows };
-                let task = tokio::spawn(order::run(desk, election.status()));
-                Some((election, task))
+                let (stop, stopped) = oneshot::channel();
+                Some((stop, tokio::spawn(order::run(desk, election, stopped))))
             }
             _ => None,
         };
@@ -114,11 +114,11 @@ impl Certificates {
     /// Ends all work. If this edge orders, another one takes over at once and goes on with what is under way; without an
     /// answer of the store within `deadline` it does so when the lease has run out.
     pub async fn stop(mut self, deadline: Duration) {
-        let deadline = Instant::now() + deadline;
-        if let Some((election, task)) = self.orders.take() {
-            task.abort();
-            if let Ok(Err(error)) = timeout_at(deadline, election.resign(deadline - Instant::now())).await {
-                tracing::debug!(%error, "another edge will order when the lease has run out");
+        if let Some((stop, mut task)) = self.orders.take() {
+            // One that ended by itself has nothing to hand over.
+            let _ = stop.send(deadline);
+            if timeout(deadline, &mut task).await.is_err() {
+                task.abort();
             }
         }
     }

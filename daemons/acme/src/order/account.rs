@@ -19,11 +19,11 @@ pub(super) async fn account(
     let builder = Account::builder_with_http(http);
     let key = AcmeKey::Account(context.authority.clone()).to_string();
     if let Some(record) = known {
-        let advice = |error: String| Failure::Outage(format!("the account in {key} is of no use: {error}"));
+        let locked = |error: String| Failure::Locked(format!("the account in {key} can't be used: {error}"));
         let opened =
-            context.sealing.open(&key, &record.credentials).map_err(|error| advice(error.to_string()))?;
+            context.sealing.open(&key, &record.credentials).map_err(|error| locked(error.to_string()))?;
         let credentials: AccountCredentials =
-            serde_json::from_str(&opened).map_err(|error| advice(error.to_string()))?;
+            serde_json::from_str(&opened).map_err(|error| locked(error.to_string()))?;
         return Ok(builder.from_credentials(credentials).await?);
     }
     let contacts: Vec<_> = context.orders.contacts.iter().map(String::as_str).collect();

@@ -20,6 +20,9 @@ pub(crate) enum Failure {
     /// Nothing could be written, so nothing was done.
     #[error("the store does not take it: {0}")]
     Unwritten(String),
+    /// What the other edges share can't be opened here.
+    #[error("{0}")]
+    Locked(String),
     /// The authority forgot the account.
     #[error("the authority does not know the account: {0}")]
     NoAccount(String),
@@ -38,7 +41,7 @@ impl Failure {
     /// Whose fault it is; none of what leaves no trace in the ledger.
     pub(super) fn blame(&self) -> Option<Blame> {
         match self {
-            Self::Lost | Self::Unwritten(_) => None,
+            Self::Lost | Self::Unwritten(_) | Self::Locked(_) => None,
             Self::Outage(_) | Self::NoAccount(_) => Some(Blame::Outage),
             Self::Refused(_) => Some(Blame::Name),
             Self::RateLimited(_) => Some(Blame::RateLimit),

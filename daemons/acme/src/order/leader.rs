@@ -9,9 +9,9 @@ use convoy_keys::{AcmeLeaderRecord, Authority, CertificateName, InstanceName, Re
 use convoy_retry::Backoff;
 use convoy_store::{Election, ElectionStatus, Leadership, Revision, Store, Transaction};
 use instant_acme::Account;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::account::{account, forget};
 use super::clear::leftovers;
@@ -30,6 +30,8 @@ use crate::{Clock, OrderSettings, Sealing};
 const AT_ONCE: usize = 4;
 /// Bounds of the wait after the account could not be had.
 const ACCOUNT_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// An edge that can't order lets others be first for so long.
+const STAND_BACK: Duration = Duration::from_secs(30);
 /// A name whose outcome could not be written is left alone for so long.
 const UNWRITTEN: Duration = Duration::from_secs(60);
 
@@ -66,23 +68,42 @@ pub(crate) fn value(edge: &InstanceName, clock: &Clock) -> Vec<u8> {
     record.to_json().unwrap_or_default()
 }
 
-/// Orders whenever this edge leads. Runs for ever.
-pub(crate) async fn run(mut desk: Desk, mut status: watch::Receiver<ElectionStatus>) {
+/// Orders whenever this edge leads, until it is told to stop: then another one goes on at once.
+pub(crate) async fn run(mut desk: Desk, election: Election, stop: oneshot::Receiver<Duration>) {
+    let stopped = tokio::select! {
+        () = orders(&mut desk, &election) => return,
+        stopped = stop => stopped,
+    };
+    // Without a word it was dropped, and this task with it.
+    if let Ok(deadline) = stopped
+        && let Err(error) = election.resign(deadline).await
+    {
+        tracing::debug!(%error, "another edge will order when the lease has run out");
+    }
+}
+
+async fn orders(desk: &mut Desk, election: &Election) {
+    let leads = |status: &ElectionStatus| matches!(status, ElectionStatus::Leads(_));
+    let mut status = election.status();
     loop {
-        let leads = |status: &ElectionStatus| matches!(status, ElectionStatus::Leads(_));
         let leadership = match status.wait_for(leads).await.as_deref() {
             Ok(ElectionStatus::Leads(leadership)) => leadership.clone(),
             Ok(_) => continue,
             Err(_) => return,
         };
         let mut ended = status.clone();
-        tokio::select! {
-            () = lead(&mut desk, &leadership) => {}
-            _ = ended.wait_for(|status| !leads(status)) => {}
+        let end = tokio::select! {
+            end = lead(desk, &leadership) => end,
+            _ = ended.wait_for(|status| !leads(status)) => End::Lost,
+        };
+        desk.windows.store(Arc::default());
+        if let End::Unable = end {
+            // Another edge may be able to, and is given the time to be first.
+            election.step_down(&leadership);
+            sleep(STAND_BACK).await;
         }
         desk.trouble.send_replace(None);
-        desk.windows.store(Arc::default());
-        // What is left of a leadership that could not write is the election's to end.
+        // Whether it was lost or given up: the next one is another one.
         let since = leadership.since();
         let is_over = |status: &ElectionStatus| match status {
             ElectionStatus::Leads(now) => now.since() != since,
@@ -94,12 +115,30 @@ pub(crate) async fn run(mut desk: Desk, mut status: watch::Receiver<ElectionStat
     }
 }
 
+/// Why a leadership came to its end.
+enum End {
+    /// It does not hold any more.
+    Lost,
+    /// This edge can't order.
+    Unable,
+}
+
 /// What came to an end.
 enum Done {
     Order(CertificateName, Option<Revision>, Result<(), Failure>),
     Account(Result<Account, Failure>),
     Suggestion(Suggestion),
     Cleared(Result<Revision, Failure>),
+}
+
+/// How far we are with the account.
+enum AccountState {
+    /// It is asked for when somebody needs it, and not before that.
+    Absent { again_at: Instant },
+    /// It is being asked for.
+    Coming,
+    /// Orders can be placed.
+    Here(Account),
 }
 
 /// One leadership. Whatever is under way ends with it.
@@ -110,9 +149,7 @@ struct Lead<'d> {
     running: BTreeSet<CertificateName>,
     /// Names that are left alone until then.
     paused: BTreeMap<CertificateName, Instant>,
-    account: Option<Account>,
-    account_wanted: bool,
-    account_at: Instant,
+    account: AccountState,
     account_backoff: Backoff,
     suggestions: Suggestions,
     is_asking: bool,
@@ -121,7 +158,7 @@ struct Lead<'d> {
     written: Revision,
 }
 
-async fn lead(desk: &mut Desk, leadership: &Leadership) {
+async fn lead(desk: &mut Desk, leadership: &Leadership) -> End {
     tracing::info!("this edge orders certificates for all edges from now on");
     let writer = Writer::new(desk.store.clone(), leadership.clone());
     let mut lead = Lead {
@@ -130,9 +167,7 @@ async fn lead(desk: &mut Desk, leadership: &Leadership) {
         work: JoinSet::new(),
         running: BTreeSet::new(),
         paused: BTreeMap::new(),
-        account: None,
-        account_wanted: false,
-        account_at: Instant::now(),
+        account: AccountState::Absent { again_at: Instant::now() },
         account_backoff: Backoff::new(ACCOUNT_RETRY.0, ACCOUNT_RETRY.1),
         suggestions: Suggestions::default(),
         is_asking: false,
@@ -143,17 +178,22 @@ async fn lead(desk: &mut Desk, leadership: &Leadership) {
         let wake = lead.decide();
         tokio::select! {
             Some(done) = lead.work.join_next() => match done {
-                Ok(done) => lead.take(done),
+                Ok(done) => {
+                    if let Some(end) = lead.take(done) {
+                        return end;
+                    }
+                }
                 Err(error) => {
                     tracing::error!(%error, "an order ended by a panic");
-                    return;
+                    return End::Unable;
                 }
             },
-            changed = lead.desk.world.changed() => if changed.is_err() { return },
-            changed = lead.desk.wanted.changed() => if changed.is_err() { return },
+            changed = lead.desk.world.changed() => if changed.is_err() { return End::Unable },
+            changed = lead.desk.wanted.changed() => if changed.is_err() { return End::Unable },
             () = sleep_until(wake) => {}
         }
     }
+    End::Lost
 }
 
 impl Lead<'_> {
@@ -187,32 +227,39 @@ impl Lead<'_> {
                 Step::Order | Step::Covered | Step::NeedsDns => {}
             }
         }
-        self.account_wanted = !due.is_empty();
-        self.want_account(&world, now);
-        if let Some(account) = self.account.clone() {
-            for name in due.into_iter().take(AT_ONCE.saturating_sub(self.running.len())) {
-                self.start(&account, &world, name);
+        let is_due = !due.is_empty();
+        self.want_account(&world, is_due, now);
+        let mut account_at = None;
+        match &self.account {
+            AccountState::Here(account) => {
+                let account = account.clone();
+                for name in due.into_iter().take(AT_ONCE.saturating_sub(self.running.len())) {
+                    self.start(&account, &world, name);
+                }
+                self.ask(&account, &world);
             }
-            self.ask(&account, &world);
+            AccountState::Absent { again_at } => account_at = Some(*again_at).filter(|_| is_due),
+            AccountState::Coming => {}
         }
         self.clear(&world, &wanted, unix);
         let wake = moments.into_iter().map(|moment| now + context.clock.until(moment));
         let wake = wake.chain(self.paused.values().copied()).chain(self.suggestions.next());
-        let wake = wake.chain((self.account.is_none() && self.account_wanted).then_some(self.account_at));
+        let wake = wake.chain(account_at);
         // A moment that has come, while its work is under way, is no reason to look at once.
         wake.filter(|moment| *moment > now).min().unwrap_or(at_the_latest).min(at_the_latest)
     }
 
-    fn want_account(&mut self, world: &World, now: Instant) {
+    fn want_account(&mut self, world: &World, is_due: bool, now: Instant) {
         let (context, writer) = (Arc::clone(&self.desk.context), self.writer.clone());
         let known = world.accounts.get(&context.authority).cloned();
-        let is_wanted = self.account_wanted || (known.is_some() && !world.issued.is_empty());
-        if self.account.is_some() || !is_wanted || now < self.account_at {
-            return;
+        let is_wanted = is_due || (known.is_some() && !world.issued.is_empty());
+        if let AccountState::Absent { again_at } = self.account
+            && is_wanted
+            && again_at <= now
+        {
+            self.account = AccountState::Coming;
+            self.work.spawn(async move { Done::Account(account(&context, &writer, known).await) });
         }
-        // Not a second time while this one is under way.
-        self.account_at = now + Duration::from_secs(24 * 3600);
-        self.work.spawn(async move { Done::Account(account(&context, &writer, known).await) });
     }
 
     fn start(&mut self, account: &Account, world: &World, name: CertificateName) {
@@ -263,7 +310,8 @@ impl Lead<'_> {
         self.work.spawn(async move { Done::Cleared(writer.commit(transaction).await) });
     }
 
-    fn take(&mut self, done: Done) {
+    /// Takes in what came to an end; with it the leadership may, too.
+    fn take(&mut self, done: Done) -> Option<End> {
         match done {
             Done::Order(name, revision, outcome) => {
                 self.running.remove(&name);
@@ -276,19 +324,19 @@ impl Lead<'_> {
                 }
             }
             Done::Account(Ok(account)) => {
-                self.account = Some(account);
-                self.account_at = Instant::now();
+                self.account = AccountState::Here(account);
                 self.account_backoff.reset();
                 self.desk.trouble.send_replace(None);
             }
             Done::Account(Err(failure)) => {
-                self.account_at = Instant::now() + self.account_backoff.next();
-                if let Failure::NoAccount(_) = failure {
-                    self.forget_account();
-                }
                 let authority = &self.desk.context.authority;
                 tracing::warn!(error = %failure, AUTHORITY = %authority, "nothing can be ordered: {failure}");
                 self.desk.trouble.send_replace(Some(failure.to_string()));
+                match failure {
+                    Failure::Locked(_) => return Some(End::Unable),
+                    Failure::NoAccount(_) => self.forget_account(),
+                    _ => self.account_again(),
+                }
             }
             Done::Suggestion(suggestion) => {
                 self.is_asking = false;
@@ -299,6 +347,11 @@ impl Lead<'_> {
                 self.seen(outcome.ok());
             }
         }
+        None
+    }
+
+    fn account_again(&mut self) {
+        self.account = AccountState::Absent { again_at: Instant::now() + self.account_backoff.next() };
     }
 
     fn seen(&mut self, revision: Option<Revision>) {
@@ -308,8 +361,7 @@ impl Lead<'_> {
     /// The next order makes another account, after the wait for an account that can't be had.
     fn forget_account(&mut self) {
         let (context, writer) = (Arc::clone(&self.desk.context), self.writer.clone());
-        self.account = None;
-        self.account_at = Instant::now() + self.account_backoff.next();
+        self.account_again();
         self.is_clearing = true;
         self.work.spawn(async move { Done::Cleared(forget(&context, &writer).await) });
     }

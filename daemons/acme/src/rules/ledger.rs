@@ -89,13 +89,11 @@ pub(crate) struct Budget {
 impl Budget {
     /// Takes one order from it; or tells from when on there is one.
     pub(crate) fn spend(&mut self, now: i64) -> Result<(), i64> {
-        match room(&self.orders, self.most, self.window) {
-            Some(until) => Err(until),
-            None => {
-                self.orders.push(now);
-                Ok(())
-            }
+        if let Some(until) = room(&self.orders, self.most, self.window) {
+            return Err(until);
         }
+        self.orders.push(now);
+        Ok(())
     }
 }
 

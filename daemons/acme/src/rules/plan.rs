@@ -87,8 +87,9 @@ pub enum Step {
 pub(crate) fn plan(situation: &Situation<'_>) -> BTreeMap<CertificateName, Step> {
     let mut steps = BTreeMap::new();
     let mut due = Vec::new();
+    let given = given(situation);
     for name in situation.wanted {
-        match settled(situation, name) {
+        match settled(situation, &given, name) {
             Some(step) => {
                 steps.insert(name.clone(), step);
             }
@@ -114,9 +115,11 @@ pub(crate) fn plan(situation: &Situation<'_>) -> BTreeMap<CertificateName, Step>
 }
 
 /// What is decided for a name without regard to the others; none if it is due.
-fn settled(situation: &Situation<'_>, name: &CertificateName) -> Option<Step> {
+fn settled(situation: &Situation<'_>, given: &BTreeSet<&str>, name: &CertificateName) -> Option<Step> {
     let Situation { now, limits, .. } = *situation;
-    if is_given(situation, name) {
+    let wildcard = name.as_str().split_once('.').map(|(_, parent)| format!("*.{parent}"));
+    let has_wildcard = wildcard.is_some_and(|wildcard| !name.is_wildcard() && given.contains(&*wildcard));
+    if has_wildcard || given.contains(name.as_str()) {
         return Some(Step::Covered);
     }
     if name.is_wildcard() && !situation.has_dns {
@@ -141,17 +144,14 @@ fn settled(situation: &Situation<'_>, name: &CertificateName) -> Option<Step> {
     limits.held_by_name(record, now).map(|until| Step::Wait { until, why: Why::NameLimit })
 }
 
-fn is_given(situation: &Situation<'_>, name: &CertificateName) -> bool {
-    situation.given.iter().any(|certificate| {
-        let is_for = if name.is_wildcard() {
-            certificate.names().iter().any(|own| own == name.as_str())
-        } else {
-            certificate.is_for(name.as_str())
-        };
-        is_for
-            && certificate.validity(situation.now) == Validity::Valid
+/// Names of certificates from elsewhere that will do.
+fn given<'a>(situation: &Situation<'a>) -> BTreeSet<&'a str> {
+    let will_do = |certificate: &&Arc<Certificate>| {
+        certificate.validity(situation.now) == Validity::Valid
             && certificate.not_after() > situation.now.saturating_add(ENDS_SOON)
-    })
+    };
+    let certificates = situation.given.iter().filter(will_do);
+    certificates.flat_map(|certificate| certificate.names()).map(String::as_str).collect()
 }
 
 /// A wildcard that is wanted, too, and can be had, or is there, saves the order for a single name.

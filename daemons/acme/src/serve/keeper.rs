@@ -48,6 +48,7 @@ pub(crate) struct Keeper {
     files: Option<watch::Receiver<Arc<Files>>>,
     reader: Reader,
     feed: Option<CautiousFeed>,
+    store: Option<Store>,
     /// Says what this edge answers, where anybody asks.
     presence: Option<Ownership>,
     challenges: BTreeMap<(CertificateName, ChallengeToken), ChallengeRecord>,
@@ -91,8 +92,6 @@ impl Keeper {
             keep
         });
         let feed = store.map(|store| store.follow(&Reader::prefixes()).cautious(OUTAGE_GRACE));
-        let presence =
-            store.filter(|_| settings.orders.is_some()).map(|store| store.own(settings.lease.clone()));
         let mut keeper = Self {
             files: settings.folder.clone().map(follow_folder),
             settings,
@@ -101,7 +100,8 @@ impl Keeper {
             channels,
             reader,
             feed,
-            presence,
+            store: store.cloned(),
+            presence: None,
             challenges: BTreeMap::new(),
             proofs: HashMap::new(),
             is_announced: false,
@@ -226,6 +226,10 @@ impl Keeper {
             self.answers.publish(answers.map(answer).collect());
             self.prove(world);
             self.challenges.clone_from(&world.challenges);
+        }
+        // An edge that does not order answers for those that do.
+        if self.presence.is_none() && (self.settings.orders.is_some() || world.leader.is_some()) {
+            self.presence = self.store.as_ref().map(|store| store.own(self.settings.lease.clone()));
         }
         if let Some(presence) = &self.presence
             && world.has_listed

@@ -35,10 +35,10 @@ enum Value {
 #[derive(Debug)]
 struct Known {
     key: Option<AcmeKey>,
-    text: Vec<u8>,
+    text: Arc<[u8]>,
     value: Option<Value>,
     /// The text that the value is from, where it is a certificate: to be kept for a start without the store.
-    good: Option<Vec<u8>>,
+    good: Option<Arc<[u8]>>,
     problem: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl Reader {
         let changed: Vec<_> = self
             .mirror
             .iter()
-            .filter(|(key, entry)| self.known.get(*key).is_none_or(|known| known.text != entry.value))
+            .filter(|(key, entry)| self.known.get(*key).is_none_or(|known| *known.text != *entry.value))
             .map(|(key, entry)| (key.clone(), entry.value.clone()))
             .collect();
         for (key, text) in changed {
@@ -105,17 +105,18 @@ impl Reader {
             None => Err("it is no key of Convoy's; delete it".to_owned()),
         };
         let before = self.known.remove(&key);
+        let text: Arc<[u8]> = text.into();
         let known = match read {
             Ok(value) => {
                 let is_certificate = matches!(value, Value::Given(_) | Value::Issued(_));
-                let good = is_certificate.then(|| text.to_vec());
-                Known { key: parsed, text: text.to_vec(), value: Some(value), good, problem: None }
+                let good = is_certificate.then(|| Arc::clone(&text));
+                Known { key: parsed, text, value: Some(value), good, problem: None }
             }
             Err(problem) => {
                 let (value, good) = before.map_or((None, None), |known| (known.value, known.good));
                 // Only of certificates the one before is better than none.
                 let value = value.filter(|_| good.is_some());
-                Known { key: parsed, text: text.to_vec(), value, good, problem: Some(problem) }
+                Known { key: parsed, text, value, good, problem: Some(problem) }
             }
         };
         self.known.insert(key, known);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use convoy_acme::{Settings, Source};
+use convoy_acme::{Clock, Settings, Source};
 use convoy_keys::InstanceName;
 use convoy_store::{Store, StoreSettings};
 use convoy_test_etcd::Etcd;
@@ -20,6 +20,12 @@ fn write(folder: &Path, file: &str, name: &str, last_year: i32) -> Vec<u8> {
     let certificate = params.self_signed(&key).unwrap();
     std::fs::write(folder.join(file), certificate.pem() + &key.serialize_pem()).unwrap();
     certificate.der().to_vec()
+}
+
+/// A clock that starts there and goes with tokio's, so that a test can wind it.
+fn clock(start: i64) -> Clock {
+    let begin = tokio::time::Instant::now();
+    Clock::new(move || start + i64::try_from(begin.elapsed().as_secs()).unwrap())
 }
 
 fn settings() -> Settings {
@@ -82,4 +88,21 @@ async fn an_edge_that_starts_without_its_store_serves_what_it_had() {
     assert_eq!(edge.shows("a.example").await, Some(own));
     let status = edge.status("the outage", |status| status.store_error.is_some()).await;
     assert_eq!(status.certificates.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_a_certificate_expires_a_wildcard_takes_its_place_in_that_second() {
+    let place = tempfile::tempdir().unwrap();
+    let own = write(place.path(), "own.pem", "a.x.example", 2030);
+    let wild = write(place.path(), "wild.pem", "*.x.example", 2090);
+    let end = 1_893_456_000; // 2030-01-01
+    let folder = Some(place.path().to_owned());
+    let edge = Edge::start(Settings { folder, clock: clock(end - 3 * 3600), ..settings() }, None);
+    assert_eq!(edge.shows("a.x.example").await, Some(own.clone()));
+    tokio::time::sleep(Duration::from_secs(3 * 3600 - 1)).await;
+    assert_eq!(edge.shows("a.x.example").await, Some(own));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(edge.shows("a.x.example").await, Some(wild));
+    let status = edge.status("a problem", |status| !status.problems.is_empty()).await;
+    assert!(status.problems[0].to_string().contains("own.pem: it has expired"), "{status:?}");
 }

@@ -120,3 +120,40 @@ async fn an_edge_with_another_secret_serves_nothing_sealed_and_says_why() {
     let opened = stage.sealing().open(KEY, &record.key).unwrap();
     assert!(Certificate::parse(record.chain.as_bytes(), opened.as_bytes(), None).is_ok());
 }
+
+#[tokio::test]
+async fn an_edge_that_can_not_open_the_account_lets_others_order() {
+    let Some(stage) = Stage::set().await else { return };
+    let edges = stage.edges(&stage.orders(), &["a.example"]);
+    edges[0].serves("a.example", |_| true).await;
+    stage.front.lead_to(&[]);
+    for edge in edges {
+        Arc::into_inner(edge).unwrap().certificates.stop(crate::stage::LEASE).await;
+    }
+    let path = stage.place.path().join("other");
+    std::fs::write(&path, "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=").unwrap();
+    let sealing = Some(Arc::new(Sealing::read(&path).unwrap()));
+    let settings = Settings { sealing, ..stage.settings("edge-4", stage.orders()) };
+    let other = Edge::start(settings, Some(stage.store()));
+    other.certificates.want([name("b.example")].into());
+    let status = other.status("its trouble", |status| status.order_error.is_some()).await;
+    let error = status.order_error.clone().unwrap();
+    assert!(error.contains("/convoy/acme/accounts/") && error.contains("same credential"), "{error}");
+    let edges = stage.edges(&stage.orders(), &["b.example"]);
+    edges[1].serves("b.example", |_| true).await;
+    assert_eq!((stage.pebble.orders(), stage.pebble.accounts()), (2, 1));
+}
+
+#[tokio::test]
+async fn an_edge_that_orders_nothing_answers_for_those_that_do_and_serves_what_they_get() {
+    let Some(stage) = Stage::set().await else { return };
+    let orders = stage.settings("edge-1", stage.orders());
+    let answers = Settings { orders: None, ..stage.settings("edge-2", stage.orders()) };
+    let answers = Edge::start(answers, Some(stage.store()));
+    stage.front.lead_to(std::slice::from_ref(&answers));
+    let orders = Edge::start(orders, Some(stage.store()));
+    orders.certificates.want([name("a.example")].into());
+    answers.serves("a.example", |_| true).await;
+    assert!(answers.certificates.metrics().http01_answered() > 0);
+    assert_eq!((stage.pebble.orders(), stage.left("edges").await), (1, 2));
+}

@@ -65,3 +65,27 @@ async fn an_edge_that_stops_in_good_order_hands_over_at_once() {
     edges[0].serves("a.example", |_| true).await;
     assert_eq!((stage.pebble.orders(), stage.pebble.certificates()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_crash_loop_in_the_middle_of_an_order_places_no_second_one() {
+    let Some(stage) = Stage::set().await else { return };
+    stage.front.door(Door::Held);
+    let mut knocks = stage.front.knocks();
+    let mut edges = stage.edges(&stage.orders(), &["a.example"]);
+    within("the authority's question", knocks.wait_for(|knocks| *knocks > 0)).await.unwrap();
+    for _ in 0..3 {
+        edges.clear();
+        stage.front.lead_to(&[]);
+        edges = stage.edges(&stage.orders(), &["a.example"]);
+        let took_over = async {
+            while edges.iter().all(|edge| edge.certificates.metrics().orders_taken_over() == 0) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        within("the order, taken over", took_over).await;
+    }
+    stage.front.door(Door::Open);
+    edges[0].serves("a.example", |_| true).await;
+    assert_eq!((stage.pebble.orders(), stage.pebble.certificates(), stage.pebble.accounts()), (1, 1, 1));
+    assert_eq!(stage.ledger("a.example").await.orders.len(), 1);
+}
