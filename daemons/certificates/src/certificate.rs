@@ -133,15 +133,6 @@ impl Certificate {
             Validity::Valid
         }
     }
-
-    /// Whether it is for a host, given in lower case: by its name or a wildcard for its first label.
-    pub fn is_for(&self, host: &str) -> bool {
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        self.facts.names.iter().any(|name| match name.strip_prefix("*.") {
-            Some(suffix) => Some(suffix) == parent,
-            None => name == host,
-        })
-    }
 }
 
 fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
@@ -203,22 +194,6 @@ pub(crate) mod tests {
             (2_208_988_801, Validity::Expired),
         ] {
             assert_eq!(certificate.validity(now), expected, "{now}");
-        }
-    }
-
-    #[test]
-    fn a_wildcard_is_for_one_label() {
-        let certificate = certificate(&["a.example", "*.b.example"], (2020, 2040));
-        for (host, expected) in [
-            ("a.example", true),
-            ("x.b.example", true),
-            ("b.example", false),
-            ("y.x.b.example", false),
-            ("x.a.example", false),
-            ("example", false),
-            ("", false),
-        ] {
-            assert_eq!(certificate.is_for(host), expected, "{host}");
         }
     }
 

@@ -10,15 +10,16 @@ pub(crate) struct Window {
 }
 
 /// The moment of renewal, in Unix time: within the authority's window, or after two thirds of the lifetime, give or take a
-/// thirtieth. `seed` scatters certificates of the same day; it is made of the certificate, so that every edge and every
+/// thirtieth; never in the last tenth. `seed` scatters certificates of the same day; it is made of the certificate, so that every edge and every
 /// leader comes to the same moment.
 pub(crate) fn renew_at(not_before: i64, not_after: i64, window: Option<Window>, seed: u64) -> i64 {
     let lifetime = not_after.saturating_sub(not_before).max(0);
     let (middle, spread) = (not_before.saturating_add(lifetime / 3 * 2), lifetime / 30);
     let window =
         window.unwrap_or(Window { start: middle.saturating_sub(spread), end: middle.saturating_add(spread) });
-    // A window after the end would be too late.
-    let (start, end) = (window.start.min(not_after), window.end.min(not_after));
+    // Whatever is suggested, the last tenth is for the case that the first try fails.
+    let latest = not_after.saturating_sub(lifetime / 10);
+    let (start, end) = (window.start.min(latest), window.end.min(latest));
     let width = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
     let offset = seed.checked_rem(width.saturating_add(1)).unwrap_or(0);
     start.saturating_add(i64::try_from(offset).unwrap_or(0))
@@ -52,7 +53,8 @@ mod tests {
         for (window, earliest, latest) in [
             (window(10 * DAY, 11 * DAY), 10 * DAY, 11 * DAY),
             (window(-5 * DAY, -4 * DAY), -5 * DAY, -4 * DAY),
-            (window(80 * DAY, 200 * DAY), 80 * DAY, 90 * DAY),
+            (window(70 * DAY, 200 * DAY), 70 * DAY, 81 * DAY),
+            (window(100 * DAY, 200 * DAY), 81 * DAY, 81 * DAY),
             (window(11 * DAY, 10 * DAY), 11 * DAY, 11 * DAY),
         ] {
             let moment = renew_at(0, 90 * DAY, window, 12345);

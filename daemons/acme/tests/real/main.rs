@@ -17,5 +17,6 @@ mod one_order;
 mod pebble;
 mod renewal;
 mod stage;
+mod suggestions;
 mod takeover;
 mod ways;
