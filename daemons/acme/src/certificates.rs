@@ -65,10 +65,9 @@ impl Certificates {
                     clock: settings.clock.clone(),
                     metrics: Arc::clone(&metrics),
                 });
-                let election = order::campaign(&store, &context, settings.lease.clone());
                 let desk = Desk { context, store, world, wanted: wishes, trouble: tell_trouble, windows };
                 let (stop, stopped) = oneshot::channel();
-                Some((stop, tokio::spawn(order::run(desk, election, stopped))))
+                Some((stop, tokio::spawn(order::run(desk, settings.lease.clone(), stopped))))
             }
             _ => None,
         };

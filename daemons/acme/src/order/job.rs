@@ -19,7 +19,9 @@ use super::writer::Writer;
 use crate::rules::{failed, ordered, refunded, succeeded};
 use crate::serve::World;
 
-/// How long a cleanup of the DNS hook is waited for is the hook's to say; nothing else waits for it.
+/// Longest chain that is kept; one of four certificates has 8 kB.
+const CHAIN_MAX: usize = 64 * 1024;
+/// The pause between two looks at an order, at first.
 const POLL: Duration = Duration::from_millis(250);
 
 /// An order to be placed or to be gone on with.
@@ -152,6 +154,9 @@ impl Job {
     fn check(&self, chain: &str, key: &str) -> Result<(), Failure> {
         let refuse =
             |error: String| Failure::Refused(format!("the authority's certificate is of no use: {error}"));
+        if chain.len() > CHAIN_MAX {
+            return Err(refuse(format!("it is larger than {CHAIN_MAX} bytes")));
+        }
         let certificate = Certificate::parse(chain.as_bytes(), key.as_bytes(), None)
             .map_err(|error| refuse(error.to_string()))?;
         if !certificate.names().iter().any(|name| name == self.name.as_str()) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use convoy_keys::{AcmeLeaderRecord, Authority, CertificateName, InstanceName, Record};
+use convoy_keys::{ACME_LEADER, AcmeLeaderRecord, Authority, CertificateName, InstanceName, Record};
 use convoy_retry::Backoff;
-use convoy_store::{Election, ElectionStatus, Leadership, Revision, Store, Transaction};
+use convoy_store::{Election, ElectionStatus, Leadership, LeaseSettings, Revision, Store, Transaction};
 use instant_acme::Account;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -62,14 +62,24 @@ pub(crate) struct Desk {
 }
 
 /// What an edge says when it leads.
-pub(crate) fn value(edge: &InstanceName, clock: &Clock) -> Vec<u8> {
+fn value(edge: &InstanceName, clock: &Clock) -> Vec<u8> {
     let record = AcmeLeaderRecord { edge: edge.clone(), since: clock.stamp() };
     // A name and a number are always JSON.
     record.to_json().unwrap_or_default()
 }
 
 /// Orders whenever this edge leads, until it is told to stop: then another one goes on at once.
-pub(crate) async fn run(mut desk: Desk, election: Election, stop: oneshot::Receiver<Duration>) {
+pub(crate) async fn run(mut desk: Desk, lease: LeaseSettings, mut stop: oneshot::Receiver<Duration>) {
+    // One that does not know its routes yet had better not be the one that orders.
+    let is_ready = tokio::select! {
+        known = desk.wanted.wait_for(Option::is_some) => known.is_ok(),
+        _ = &mut stop => false,
+    };
+    if !is_ready {
+        return;
+    }
+    let (edge, clock) = (desk.context.edge.clone(), desk.context.clock.clone());
+    let election = desk.store.campaign(ACME_LEADER, lease, move || value(&edge, &clock));
     let stopped = tokio::select! {
         () = orders(&mut desk, &election) => return,
         stopped = stop => stopped,
@@ -365,10 +375,4 @@ impl Lead<'_> {
         self.is_clearing = true;
         self.work.spawn(async move { Done::Cleared(forget(&context, &writer).await) });
     }
-}
-
-/// Takes part in the election of the edge that orders.
-pub(crate) fn campaign(store: &Store, context: &Context, lease: convoy_store::LeaseSettings) -> Election {
-    let (edge, clock) = (context.edge.clone(), context.clock.clone());
-    store.campaign(convoy_keys::ACME_LEADER, lease, move || value(&edge, &clock))
 }

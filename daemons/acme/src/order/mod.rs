@@ -28,7 +28,7 @@ use crate::OrderSettings;
 use crate::rules::{Situation, Step, Window, plan};
 use crate::serve::World;
 pub use hook::DnsHook;
-pub(crate) use leader::{Context, Desk, campaign, run};
+pub(crate) use leader::{Context, Desk, run};
 
 /// What the authority suggests, by name.
 pub(crate) type Windows = BTreeMap<CertificateName, Window>;

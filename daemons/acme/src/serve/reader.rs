@@ -9,6 +9,7 @@ use convoy_keys::{
     LedgerRecord, OrderRecord, Record,
 };
 use convoy_store::{FeedEvent, Mirror};
+use http::Uri;
 
 use super::World;
 use super::world::Issued;
@@ -147,7 +148,15 @@ impl Reader {
                 }
                 Ok(Value::Challenge(challenge))
             }
-            AcmeKey::Order(_) => record(text).map(Value::Order),
+            AcmeKey::Order(_) => {
+                let order: OrderRecord = record(text)?;
+                // Requests to it are signed with the account's key.
+                let host = |url: &str| url.parse::<Uri>().ok().and_then(|url| url.authority().cloned());
+                if host(&order.url).is_none() || host(&order.url) != host(&order.authority) {
+                    return Err("its URL is not the authority's; delete the key".to_owned());
+                }
+                Ok(Value::Order(order))
+            }
             AcmeKey::Ledger(..) => record(text).map(Value::Ledger),
             AcmeKey::Account(_) => record(text).map(Value::Account),
             AcmeKey::Edge(_) => record(text).map(Value::Edge),
@@ -285,6 +294,10 @@ mod tests {
         let foreign = issued("c.example", "/convoy/acme/certificates/c.example", &other);
         let moved = issued("d.example", "/convoy/acme/orders/d.example", &sealing);
         let renamed = issued("x.example", "/convoy/acme/certificates/e.example", &sealing);
+        let order = |url: &str| {
+            format!(r#"{{"authority":"https://ca.example/dir","url":"{url}","key":"","since":1}}"#)
+        };
+        let (order, elsewhere) = (order("https://ca.example/order/1"), order("https://evil.example/order/1"));
         let mut reader = Reader::new(Some(sealing));
         reader.take(&listing(
             7,
@@ -298,6 +311,8 @@ mod tests {
                 ("/convoy/acme/certificates/f.example", "{}"),
                 ("/convoy/acme/whatever", "x"),
                 ("/convoy/acme/challenges/a.example/abc", r#"{"kind":"http-01","answer":"<html>"}"#),
+                ("/convoy/acme/orders/a.example", &elsewhere),
+                ("/convoy/acme/orders/b.example", &order),
             ],
         ));
         assert_eq!(served(&reader), [A, ISSUED]);
@@ -310,15 +325,16 @@ mod tests {
             ("/convoy/acme/certificates/f.example", "not a certificate record"),
             ("/convoy/acme/whatever", "no key of Convoy's"),
             ("/convoy/acme/challenges/a.example/abc", "not a challenge record"),
+            ("/convoy/acme/orders/a.example", "not the authority's"),
         ] {
             let told = problems.iter().find(|problem| problem.starts_with(&format!("{key}: ")));
             assert!(told.is_some_and(|told| told.contains(expected)), "{key}: {problems:?}");
         }
-        assert_eq!(problems.len(), 7);
+        assert_eq!(problems.len(), 8);
         let world = reader.world();
         assert_eq!((world.revision, world.has_listed), (7, true));
         assert_eq!(world.issued.keys().collect::<Vec<_>>(), [&CertificateName::parse("b.example").unwrap()]);
-        assert!(world.challenges.is_empty());
+        assert!(world.challenges.is_empty() && world.orders.len() == 1);
     }
 
     #[test]
