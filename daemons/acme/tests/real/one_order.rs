@@ -1,10 +1,14 @@
 //! One certificate, however many edges.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoy_acme::{Sealing, Settings, Source, Step};
 use convoy_certificates::Certificate;
 use convoy_keys::{IssuedRecord, Record};
+use convoy_store::{Store, StoreSettings};
+use convoy_test_etcd::Proxy;
 
 use crate::edge::Edge;
 use crate::stage::{Stage, name};
@@ -156,4 +160,30 @@ async fn an_edge_that_orders_nothing_answers_for_those_that_do_and_serves_what_t
     answers.serves("a.example", |_| true).await;
     assert!(answers.certificates.metrics().http01_answered() > 0);
     assert_eq!((stage.pebble.orders(), stage.left("edges").await), (1, 2));
+}
+
+#[tokio::test]
+async fn the_authority_is_told_to_look_when_the_slowest_edge_answers() {
+    let Some(stage) = Stage::set().await else { return };
+    let proxy = Proxy::start(stage.etcd.member(0).address()).await.unwrap();
+    proxy.slow(Duration::from_millis(500));
+    let endpoints = vec![proxy.endpoint()];
+    let far = Store::new(StoreSettings { endpoints, ..StoreSettings::default() }).unwrap();
+    let slow = Edge::start(Settings { orders: None, ..stage.settings("edge-9", stage.orders()) }, Some(far));
+    // It is there once it answers what there is.
+    crate::edge::within("the slow edge", async {
+        let near = Edge::start(stage.settings("edge-1", stage.orders()), Some(stage.store()));
+        near.certificates.want(BTreeSet::new());
+        while stage.left("edges").await < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // The authority asks nobody else.
+    stage.front.lead_to(std::slice::from_ref(&slow));
+    let near = Edge::start(stage.settings("edge-2", stage.orders()), Some(stage.store()));
+    near.certificates.want([name("a.example")].into());
+    near.serves("a.example", |_| true).await;
+    assert!(slow.certificates.metrics().http01_answered() > 0);
+    assert_eq!((slow.certificates.metrics().http01_unknown(), stage.pebble.orders()), (0, 1));
 }
