@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use convoy_certificates::Resolver;
 use convoy_keys::{Authority, CertificateName};
 use convoy_store::Store;
@@ -40,14 +39,9 @@ impl Certificates {
         let (tell_world, world) = watch::channel(Arc::<World>::default());
         let (tell_status, status) = watch::channel(Arc::default());
         let (tell_trouble, trouble) = watch::channel(None);
-        let windows = Arc::<ArcSwap<order::Windows>>::default();
-        let channels = Channels {
-            wanted: wishes.clone(),
-            world: tell_world,
-            status: tell_status,
-            trouble,
-            windows: Arc::clone(&windows),
-        };
+        let (tell_windows, windows) = watch::channel(order::Windows::new());
+        let channels =
+            Channels { wanted: wishes.clone(), world: tell_world, status: tell_status, trouble, windows };
         let keeper = Keeper::start(
             Arc::clone(&settings),
             store.as_ref(),
@@ -65,7 +59,14 @@ impl Certificates {
                     clock: settings.clock.clone(),
                     metrics: Arc::clone(&metrics),
                 });
-                let desk = Desk { context, store, world, wanted: wishes, trouble: tell_trouble, windows };
+                let desk = Desk {
+                    context,
+                    store,
+                    world,
+                    wanted: wishes,
+                    trouble: tell_trouble,
+                    windows: tell_windows,
+                };
                 let (stop, stopped) = oneshot::channel();
                 Some((stop, tokio::spawn(order::run(desk, settings.lease.clone(), stopped))))
             }

@@ -20,7 +20,7 @@ pub struct Status {
     pub leader: Option<InstanceName>,
     /// Why the store can't be read; what was read last is served on.
     pub store_error: Option<String>,
-    /// What keeps this edge from ordering, while it is the one that orders.
+    /// What kept this edge from ordering when it was its turn last.
     pub order_error: Option<String>,
 }
 

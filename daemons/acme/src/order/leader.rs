@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use convoy_keys::{ACME_LEADER, AcmeLeaderRecord, Authority, CertificateName, InstanceName, Record};
 use convoy_retry::Backoff;
 use convoy_store::{Election, ElectionStatus, Leadership, LeaseSettings, Revision, Store, Transaction};
@@ -32,6 +31,8 @@ const AT_ONCE: usize = 4;
 const ACCOUNT_RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
 /// An edge that can't order lets others be first for so long.
 const STAND_BACK: Duration = Duration::from_secs(30);
+/// How long it may take to let go of a leadership; after that its lease does it.
+const RESIGN: Duration = Duration::from_secs(5);
 /// A name whose outcome could not be written is left alone for so long.
 const UNWRITTEN: Duration = Duration::from_secs(60);
 
@@ -58,7 +59,7 @@ pub(crate) struct Desk {
     pub(crate) world: watch::Receiver<Arc<World>>,
     pub(crate) wanted: watch::Receiver<Option<Arc<BTreeSet<CertificateName>>>>,
     pub(crate) trouble: watch::Sender<Option<String>>,
-    pub(crate) windows: Arc<ArcSwap<Windows>>,
+    pub(crate) windows: watch::Sender<Windows>,
 }
 
 /// What an edge says when it leads.
@@ -78,20 +79,34 @@ pub(crate) async fn run(mut desk: Desk, lease: LeaseSettings, mut stop: oneshot:
     if !is_ready {
         return;
     }
-    let (edge, clock) = (desk.context.edge.clone(), desk.context.clock.clone());
-    let election = desk.store.campaign(ACME_LEADER, lease, move || value(&edge, &clock));
-    let stopped = tokio::select! {
-        () = orders(&mut desk, &election) => return,
-        stopped = stop => stopped,
-    };
-    // Without a word it was dropped, and this task with it.
-    if let Ok(deadline) = stopped
-        && let Err(error) = election.resign(deadline).await
-    {
+    loop {
+        let (edge, clock) = (desk.context.edge.clone(), desk.context.clock.clone());
+        let election = desk.store.campaign(ACME_LEADER, lease.clone(), move || value(&edge, &clock));
+        tokio::select! {
+            () = orders(&mut desk, &election) => resign(election, RESIGN).await,
+            stopped = &mut stop => {
+                // Without a word it was dropped, and this task with it.
+                if let Ok(deadline) = stopped {
+                    resign(election, deadline).await;
+                }
+                return;
+            }
+        }
+        // Another edge may be able to order, and is given the time to be first.
+        tokio::select! {
+            () = sleep(STAND_BACK) => {}
+            _ = &mut stop => return,
+        }
+    }
+}
+
+async fn resign(election: Election, deadline: Duration) {
+    if let Err(error) = election.resign(deadline).await {
         tracing::debug!(%error, "another edge will order when the lease has run out");
     }
 }
 
+/// Orders with each leadership, until this edge turns out to be unable to.
 async fn orders(desk: &mut Desk, election: &Election) {
     let leads = |status: &ElectionStatus| matches!(status, ElectionStatus::Leads(_));
     let mut status = election.status();
@@ -106,14 +121,12 @@ async fn orders(desk: &mut Desk, election: &Election) {
             end = lead(desk, &leadership) => end,
             _ = ended.wait_for(|status| !leads(status)) => End::Lost,
         };
-        desk.windows.store(Arc::default());
+        desk.windows.send_replace(Windows::new());
         if let End::Unable = end {
-            // Another edge may be able to, and is given the time to be first.
-            election.step_down(&leadership);
-            sleep(STAND_BACK).await;
+            return;
         }
         desk.trouble.send_replace(None);
-        // Whether it was lost or given up: the next one is another one.
+        // By our clock it may be over before the election says so.
         let since = leadership.since();
         let is_over = |status: &ElectionStatus| match status {
             ElectionStatus::Leads(now) => now.since() != since,
@@ -220,9 +233,13 @@ impl Lead<'_> {
         }
         self.suggestions.retain(&world);
         let windows = self.suggestions.windows();
-        if **self.desk.windows.load() != windows {
-            self.desk.windows.store(Arc::new(windows.clone()));
-        }
+        self.desk.windows.send_if_modified(|known| {
+            let differs = *known != windows;
+            if differs {
+                known.clone_from(&windows);
+            }
+            differs
+        });
         self.paused.retain(|_, until| *until > now);
         let unix = context.clock.now();
         let steps = steps(&world, &wanted, &context.orders, &windows, unix);

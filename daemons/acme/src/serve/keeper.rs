@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use convoy_certificates::{Certificate, Certificates as Table, Proof, Resolver, Validity};
 use convoy_keys::{
     AcmeKey, CertificateName, ChallengeKind, ChallengeRecord, ChallengeToken, EdgeRecord, Record,
@@ -32,10 +31,10 @@ pub(crate) struct Channels {
     pub(crate) wanted: watch::Receiver<Option<Arc<BTreeSet<CertificateName>>>>,
     pub(crate) world: watch::Sender<Arc<World>>,
     pub(crate) status: watch::Sender<Arc<Status>>,
-    /// What keeps this edge from ordering, while it is the one that orders.
+    /// What kept this edge from ordering when it was its turn last.
     pub(crate) trouble: watch::Receiver<Option<String>>,
     /// What the authority suggests.
-    pub(crate) windows: Arc<ArcSwap<order::Windows>>,
+    pub(crate) windows: watch::Receiver<order::Windows>,
 }
 
 /// Owns all that is served.
@@ -121,6 +120,7 @@ impl Keeper {
                 () = changed(self.files.as_mut()) => true,
                 () = changed(Some(&mut self.channels.wanted)) => true,
                 () = changed(Some(&mut self.channels.trouble)) => true,
+                () = changed(Some(&mut self.channels.windows)) => true,
                 () = wake => true,
             };
             if news {
@@ -206,7 +206,7 @@ impl Keeper {
     fn names(&mut self, world: &World, now: i64) -> Vec<NameStatus> {
         let wanted = self.channels.wanted.borrow_and_update().clone();
         let (Some(orders), Some(wanted)) = (&self.settings.orders, wanted) else { return Vec::new() };
-        let steps = order::steps(world, &wanted, orders, &self.channels.windows.load(), now);
+        let steps = order::steps(world, &wanted, orders, &self.channels.windows.borrow_and_update(), now);
         let ledger = order::ledger(world, orders);
         let status = |(name, step): (CertificateName, Step)| {
             let last_error = ledger.get(&name).and_then(|record| record.error.clone());
