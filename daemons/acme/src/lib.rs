@@ -48,5 +48,6 @@ pub use metrics::Metrics;
 pub use order::DnsHook;
 pub use rules::{Limits, Step, Why};
 pub use seal::{SealError, Sealing, SecretError};
+pub use serve::look;
 pub use settings::{OrderSettings, Settings, SettingsError};
 pub use status::{CertificateStatus, NameStatus, Problem, Source, Status};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use convoy_certificates::Certificate;
 use convoy_keys::{CertificateName, InstanceName};
 
 use crate::rules::Step;
@@ -55,6 +56,18 @@ pub struct CertificateStatus {
     pub not_after: i64,
     /// Where it is from.
     pub source: Source,
+}
+
+impl CertificateStatus {
+    pub(crate) fn of(source: Source, certificate: &Certificate) -> Self {
+        Self {
+            names: certificate.names().to_vec(),
+            issuer: certificate.issuer().to_owned(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            source,
+        }
+    }
 }
 
 /// Something that is of no use, and what to do about it.

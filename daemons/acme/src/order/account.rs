@@ -4,8 +4,8 @@ use convoy_keys::{AccountRecord, AcmeKey, Record};
 use convoy_store::{Revision, Transaction};
 use instant_acme::{Account, AccountCredentials, NewAccount};
 
+use super::campaign::Context;
 use super::failure::Failure;
-use super::leader::Context;
 use super::transport::Transport;
 use super::writer::Writer;
 

@@ -12,8 +12,8 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::campaign::Context;
 use super::failure::Failure;
-use super::leader::Context;
 use super::prove::{Traces, prove, reasons};
 use super::writer::Writer;
 use crate::rules::{failed, ordered, refunded, succeeded};

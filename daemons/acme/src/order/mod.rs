@@ -10,6 +10,7 @@
 //! 5. certificate, ledger, and the end of order and challenge are one transaction.
 
 mod account;
+mod campaign;
 mod clear;
 mod failure;
 mod hook;
@@ -27,8 +28,8 @@ use convoy_keys::{Authority, CertificateName, LedgerRecord};
 use crate::OrderSettings;
 use crate::rules::{Situation, Step, Window, plan};
 use crate::serve::World;
+pub(crate) use campaign::{Context, Desk, run};
 pub use hook::DnsHook;
-pub(crate) use leader::{Context, Desk, run};
 
 /// What the authority suggests, by name.
 pub(crate) type Windows = BTreeMap<CertificateName, Window>;

@@ -185,7 +185,7 @@ impl Keeper {
         let status = Status {
             certificates: all
                 .into_iter()
-                .map(|(source, certificate)| certificate_status(source, &certificate))
+                .map(|(source, certificate)| CertificateStatus::of(source, &certificate))
                 .collect(),
             problems: problems.into_iter().collect(),
             names: self.names(&world, now),
@@ -287,16 +287,6 @@ impl Keeper {
             Step::Covered | Step::Order | Step::NeedsDns => None,
         });
         certificates.chain(names).filter(|moment| *moment >= now).min().unwrap_or(i64::MAX)
-    }
-}
-
-fn certificate_status(source: Source, certificate: &Certificate) -> CertificateStatus {
-    CertificateStatus {
-        names: certificate.names().to_vec(),
-        issuer: certificate.issuer().to_owned(),
-        not_before: certificate.not_before(),
-        not_after: certificate.not_after(),
-        source,
     }
 }
 

@@ -61,6 +61,10 @@ async fn an_expired_or_broken_file_is_told_and_harms_no_other() {
     assert!(problems[0].contains("bad.pem: there is no certificate in it"), "{problems:?}");
     assert!(problems[1].contains("old.pem: it has expired; renew it"), "{problems:?}");
     assert_eq!(status.certificates[0].source, Source::File(place.path().join("a.pem")));
+    // A check of the configuration says the same.
+    let (certificates, mut found) = convoy_acme::look(place.path(), Clock::system().now());
+    found.sort();
+    assert_eq!((certificates, found), (status.certificates.clone(), status.problems.clone()));
 }
 
 #[tokio::test]
