@@ -34,6 +34,7 @@
 
 mod certificates;
 mod clock;
+mod external;
 mod metrics;
 mod order;
 mod rules;
@@ -44,6 +45,7 @@ mod status;
 
 pub use certificates::Certificates;
 pub use clock::Clock;
+pub use external::{ExternalAccount, ExternalAccountError};
 pub use metrics::Metrics;
 pub use order::DnsHook;
 pub use rules::{Limits, Step, Why};

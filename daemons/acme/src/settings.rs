@@ -8,7 +8,7 @@ use convoy_keys::{Authority, AuthorityError, ChallengeKind, InstanceName};
 use convoy_store::LeaseSettings;
 use thiserror::Error;
 
-use crate::{Clock, DnsHook, Limits, Sealing};
+use crate::{Clock, DnsHook, ExternalAccount, Limits, Sealing};
 
 /// Settings that contradict one another or lack something.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -95,6 +95,8 @@ pub struct OrderSettings {
     pub agree_to_terms: bool,
     /// Whom the authority tells of trouble: `mailto:you@a.example`.
     pub contacts: Vec<String>,
+    /// The account beforehand, with an authority that wants one.
+    pub external_account: Option<ExternalAccount>,
     /// Certificates in PEM that the authority's own is checked with, where it is none of those the system trusts.
     pub trust: Option<PathBuf>,
     /// How names are proved, the first one first; after a failure the next one is tried. Wildcards are proved by DNS.
@@ -116,6 +118,7 @@ impl OrderSettings {
             directory: directory.into(),
             agree_to_terms: false,
             contacts: Vec::new(),
+            external_account: None,
             trust: None,
             challenges: vec![ChallengeKind::Http01, ChallengeKind::TlsAlpn01],
             dns_hook: None,

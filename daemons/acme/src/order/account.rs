@@ -2,7 +2,7 @@
 
 use convoy_keys::{AccountRecord, AcmeKey, Record};
 use convoy_store::{Revision, Transaction};
-use instant_acme::{Account, AccountCredentials, NewAccount};
+use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 
 use super::campaign::Context;
 use super::failure::Failure;
@@ -27,12 +27,15 @@ pub(super) async fn account(
         return Ok(builder.from_credentials(credentials).await?);
     }
     let contacts: Vec<_> = context.orders.contacts.iter().map(String::as_str).collect();
+    let external = context.orders.external_account.as_ref();
+    let external = external.map(|account| ExternalAccountKey::new(account.id.clone(), &account.key));
     let new = NewAccount {
         contact: &contacts,
         terms_of_service_agreed: context.orders.agree_to_terms,
         only_return_existing: false,
     };
-    let (account, credentials) = builder.create(&new, context.orders.directory.clone(), None).await?;
+    let (account, credentials) =
+        builder.create(&new, context.orders.directory.clone(), external.as_ref()).await?;
     let text = serde_json::to_string(&credentials).map_err(|error| Failure::Unwritten(error.to_string()))?;
     let credentials = context.seal(&key, &text)?;
     let record = AccountRecord { credentials, since: context.clock.stamp() };

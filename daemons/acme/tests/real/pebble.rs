@@ -29,6 +29,25 @@ pub(crate) fn is_there() -> bool {
     is_there
 }
 
+/// Whom the authority knows, with the key.
+pub(crate) const CUSTOMER: (&str, &str) =
+    ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
+
+/// What kind of authority.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// How long its certificates are valid.
+    pub(crate) validity: Duration,
+    /// It wants accounts of customers only.
+    pub(crate) customers_only: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { validity: Duration::from_secs(30 * 86400), customers_only: false }
+    }
+}
+
 pub(crate) struct Pebble {
     address: IpAddr,
     directory: TempDir,
@@ -36,9 +55,8 @@ pub(crate) struct Pebble {
 }
 
 impl Pebble {
-    /// Starts one at a loopback address of its own, whose certificates are valid for so long. All names lead to that
-    /// address.
-    pub(crate) async fn start(address: IpAddr, validity: Duration) -> Self {
+    /// Starts one at a loopback address of its own. All names lead to that address.
+    pub(crate) async fn start(address: IpAddr, options: Options) -> Self {
         let directory = tempfile::Builder::new().prefix("convoy-pebble-").tempdir().unwrap();
         let files = Certificates::make(directory.path(), address).unwrap();
         let config = serde_json::json!({ "pebble": {
@@ -48,7 +66,9 @@ impl Pebble {
             "privateKey": files.server_key,
             "httpPort": HTTP,
             "tlsPort": TLS,
-            "certificateValidityPeriod": validity.as_secs(),
+            "certificateValidityPeriod": options.validity.as_secs(),
+            "externalAccountBindingRequired": options.customers_only,
+            "externalAccountMACKeys": { CUSTOMER.0: CUSTOMER.1 },
         }});
         let path = directory.path().join("pebble.json");
         fs::write(&path, config.to_string()).unwrap();

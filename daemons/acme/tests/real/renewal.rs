@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use convoy_acme::Limits;
 
+use crate::pebble::Options;
 use crate::stage::Stage;
 
 #[tokio::test]
 async fn a_certificate_is_renewed_after_two_thirds_of_its_time_while_the_old_one_is_served() {
     let validity = Duration::from_secs(15);
-    let Some(stage) = Stage::set_with(validity).await else { return };
+    let Some(stage) = Stage::set_with(Options { validity, ..Options::default() }).await else { return };
     let orders = convoy_acme::OrderSettings {
         limits: Limits { per_name: 100, ..Limits::default() },
         ..stage.orders()

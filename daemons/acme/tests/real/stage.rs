@@ -12,11 +12,10 @@ use tempfile::TempDir;
 
 use crate::edge::Edge;
 use crate::front::Front;
-use crate::pebble::{self, HTTP, Pebble, TLS};
+use crate::pebble::{self, HTTP, Options, Pebble, TLS};
 
 /// How long it takes until another edge orders, when the one that did has died.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
-const DAY: Duration = Duration::from_secs(86400);
 
 pub(crate) struct Stage {
     pub(crate) front: Front,
@@ -32,11 +31,11 @@ pub(crate) fn name(text: &str) -> CertificateName {
 impl Stage {
     /// None where pebble isn't installed.
     pub(crate) async fn set() -> Option<Self> {
-        Self::set_with(30 * DAY).await
+        Self::set_with(Options::default()).await
     }
 
-    /// With certificates that are valid for so long.
-    pub(crate) async fn set_with(validity: Duration) -> Option<Self> {
+    /// With another kind of authority.
+    pub(crate) async fn set_with(options: Options) -> Option<Self> {
         if !pebble::is_there() {
             return None;
         }
@@ -45,7 +44,7 @@ impl Stage {
         std::fs::write(place.path().join("secret"), "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n")
             .unwrap();
         let (etcd, pebble, front) =
-            tokio::join!(Etcd::start(1), Pebble::start(address, validity), Front::start(address));
+            tokio::join!(Etcd::start(1), Pebble::start(address, options), Front::start(address));
         Some(Self { front, pebble, etcd: etcd.unwrap(), place })
     }
 

@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use convoy_acme::{DnsHook, OrderSettings, Step};
+use convoy_acme::{DnsHook, ExternalAccount, OrderSettings, Step};
 use convoy_certificates::Certificate;
 use convoy_keys::ChallengeKind;
 
+use crate::pebble::{CUSTOMER, Options};
 use crate::stage::{Stage, name};
 
 #[tokio::test]
@@ -96,4 +97,24 @@ async fn a_key_that_an_operator_put_there_is_served_by_all_and_nothing_is_ordere
     );
     assert_eq!(edges[0].shows("a.example").await, Some(own));
     assert_eq!(stage.pebble.orders(), 0);
+}
+
+#[tokio::test]
+async fn an_authority_that_wants_customers_only_gets_to_know_one() {
+    let Some(stage) = Stage::set_with(Options { customers_only: true, ..Options::default() }).await else {
+        return;
+    };
+    let stranger = stage.edges(&stage.orders(), &["a.example"]);
+    let leader = stage.leader(&stranger).await;
+    let status = stranger[leader].status("the trouble", |status| status.order_error.is_some()).await;
+    let error = status.order_error.clone().unwrap();
+    assert!(error.contains("externalAccountRequired"), "{error}");
+    stage.front.lead_to(&[]);
+    drop(stranger);
+    let path = stage.place.path().join("customer");
+    std::fs::write(&path, CUSTOMER.1).unwrap();
+    let external_account = Some(ExternalAccount::read(CUSTOMER.0, &path).unwrap());
+    let edges = stage.edges(&OrderSettings { external_account, ..stage.orders() }, &["a.example"]);
+    edges[0].serves("a.example", |_| true).await;
+    assert_eq!((stage.pebble.accounts(), stage.pebble.orders()), (1, 1));
 }
