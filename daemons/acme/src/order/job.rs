@@ -119,7 +119,7 @@ impl Job {
         if let Some(replaces) = self.replaces.clone() {
             new = new.replaces(replaces);
         }
-        let mut order = match self.account.new_order(&new).await.map_err(Failure::from) {
+        let order = match self.account.new_order(&new).await.map_err(Failure::from) {
             Ok(order) => order,
             Err(failure) => {
                 if !failure.ends_order() {
@@ -129,7 +129,6 @@ impl Job {
                 return Err(failure);
             }
         };
-        let _ = order.state();
         let key = KeyPair::generate().map_err(|error| Failure::Unwritten(error.to_string()))?.serialize_pem();
         let record = OrderRecord {
             authority: self.context.orders.directory.clone(),
