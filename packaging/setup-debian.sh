@@ -14,7 +14,7 @@ packages_of() {
         test)
             echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl haproxy=haproxy iproute2=ip'
             echo 'iptables=iptables jq=jq mmdebstrap=mmdebstrap nghttp2-client=h2load nginx-light=nginx'
-            echo 'systemd-container=systemd-nspawn util-linux=nsenter wrk=wrk'
+            echo 'pebble=pebble systemd-container=systemd-nspawn util-linux=nsenter wrk=wrk'
             ;;
         fuzz) echo 'g++=g++' ;;
         *)

@@ -106,7 +106,7 @@ pub fn routes_key(app: &AppName) -> String {
 
 /// `/convoy/certificates/`: chains and keys in PEM, by any name.
 pub fn certificates_prefix() -> &'static str {
-    "/convoy/certificates/"
+    crate::CERTIFICATES
 }
 
 /// `/convoy/instances/`: the records of all instances.

@@ -4,6 +4,9 @@
 //! unit names, file names, host names and command lines, addresses in load balancer configurations. The layout
 //! of the keys is part of Convoy's public interface; confd templates of 2014 read `/services/…` as it is.
 
+mod acme;
+mod acme_key;
+mod certificate_name;
 mod cluster_key;
 mod endpoint;
 mod json;
@@ -14,6 +17,15 @@ mod network;
 mod record;
 mod unit;
 
+pub use acme::{
+    AccountRecord, AcmeLeaderRecord, ChallengeError, ChallengeKind, ChallengeRecord, ChallengeToken,
+    EdgeRecord, IssuedRecord, KeyAuthorization, LedgerRecord, OrderRecord,
+};
+pub use acme_key::{
+    ACME, ACME_ACCOUNTS, ACME_CERTIFICATES, ACME_CHALLENGES, ACME_EDGES, ACME_LEADER, ACME_LEDGER,
+    ACME_ORDERS, AcmeKey, Authority, AuthorityError, CERTIFICATES,
+};
+pub use certificate_name::{CertificateName, CertificateNameError};
 pub use cluster_key::{
     CLUSTER, ClusterKey, FREEZE, LEADER, MACHINES, MAINTENANCE, MOVES, RESUME, SCHEDULE, STATES, UNITS,
     machine_key, maintenance_key, move_key, schedule_key, schedule_prefix, state_key, states_prefix,

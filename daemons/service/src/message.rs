@@ -67,6 +67,10 @@ pub const FENCED: &str = "ee55ff5c2e9644438a5f97b0733974a1";
 pub const UNCLAIMED: &str = "47c7d26e34d545d0ac9dbf5960f54f88";
 /// A unit that runs already is the one that is wanted.
 pub const ADOPTED: &str = "23f7b417e8ac4b1383f84df5a0d52649";
+/// There is a certificate for a name.
+pub const CERTIFICATE_ISSUED: &str = "a4e6a693cdb44c5997875f38bf26d3e5";
+/// A certificate could not be had.
+pub const CERTIFICATE_FAILED: &str = "10a034c205d944cb92524abe33c39c53";
 
 /// All of them, with their names.
 pub const ALL: &[(&str, &str)] = &[
@@ -102,6 +106,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("FENCED", FENCED),
     ("UNCLAIMED", UNCLAIMED),
     ("ADOPTED", ADOPTED),
+    ("CERTIFICATE_ISSUED", CERTIFICATE_ISSUED),
+    ("CERTIFICATE_FAILED", CERTIFICATE_FAILED),
 ];
 
 #[cfg(test)]
