@@ -10,7 +10,7 @@ use std::time::Duration;
 use convoy_lb_config::Engine;
 use convoy_road::loopback::free_address;
 use convoy_road::process::{Process, wait_until};
-use convoy_store::{Store, StoreSettings, Transaction};
+use convoy_store::{Compare, Store, StoreSettings, Transaction};
 use convoy_test_etcd::Etcd;
 use rustix::process::Signal;
 
@@ -209,8 +209,10 @@ impl Balancer {
     /// The owner of an instance says that it goes, as a registrar does.
     pub(crate) async fn withdraw(&self, instance: &str) -> i64 {
         let record = r#"{"state":"draining","machine_id":"m","unit":"someapp@1.service","since":1}"#;
-        let says = Transaction::new().put(format!("/convoy/instances/someapp/{instance}"), record);
-        let transaction = says.delete(format!("/services/someapp/upstream/{instance}"));
+        let key = format!("/services/someapp/upstream/{instance}");
+        let is_there = Transaction::new().when(Compare::Present { key: key.clone() });
+        let says = is_there.put(format!("/convoy/instances/someapp/{instance}"), record);
+        let transaction = says.delete(key);
         self.store.commit(transaction).await.unwrap().revision.get()
     }
 

@@ -31,7 +31,7 @@ async fn a_watcher_that_is_killed_at_any_moment_is_in_step_after_its_restart() {
         balancer.put("1", &instances[round % 2].address()).await;
         let (comes, goes) = if round % 2 == 0 { ("2", "3") } else { ("3", "2") };
         balancer.put(comes, &instances[round % 2].address()).await;
-        let revision = balancer.delete(goes).await;
+        let revision = balancer.withdraw(goes).await;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         balancer.kill_watcher();
         balancer.start_watcher();

@@ -81,7 +81,7 @@ async fn instances_come_move_and_go_without_a_reload_and_the_file_agrees() {
         assert_ne!(request(balancer.address, method, "").unwrap().instance(), "two");
     }
 
-    let revision = balancer.delete("1").await;
+    let revision = balancer.withdraw("1").await;
     balancer.wait_applied(revision).await;
     for method in ["GET", "POST", "GET", "POST"] {
         assert_eq!(request(balancer.address, method, "").unwrap().instance(), "three");
@@ -118,7 +118,7 @@ async fn a_request_under_way_is_not_cut_when_its_instance_leaves_or_moves() {
         });
         let revision = if leaves {
             balancer.put("2", &other.address()).await;
-            balancer.delete("1").await
+            balancer.withdraw("1").await
         } else {
             balancer.put("1", &other.address()).await
         };
@@ -133,8 +133,8 @@ async fn a_request_under_way_is_not_cut_when_its_instance_leaves_or_moves() {
         wait_servers(&balancer, "only the other is there", |text| {
             text.matches("instances/").count() == 1 && text.contains(&other.address())
         });
-        balancer.delete("2").await;
-        let revision = balancer.delete("1").await;
+        balancer.withdraw("2").await;
+        let revision = balancer.withdraw("1").await;
         balancer.wait_applied(revision).await;
     }
     assert!(is_zero(balancer.metric("lb_watcher_reloads_total")), "{}", balancer.log());
@@ -157,7 +157,7 @@ async fn an_instance_that_left_is_cut_off_when_its_time_is_over() {
         text.contains(&format!("instances/1::{}, up, 1 in use", slow.address))
     });
     let begin = Instant::now();
-    let revision = balancer.delete("1").await;
+    let revision = balancer.withdraw("1").await;
     balancer.wait_applied(revision).await;
     wait_servers(&balancer, "the server is gone", |text| !text.contains("instances/1::"));
     assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
@@ -201,7 +201,7 @@ async fn hostile_names_and_values_reach_neither_the_socket_nor_the_file() {
         servers(&balancer).contains("instances/a:3Db:2Cc:3Ad:7E:21:2A:28:29:2B:40:5E.-_:3F::127.0.0.1:"),
         "{text}"
     );
-    let revision = balancer.delete(name).await;
+    let revision = balancer.withdraw(name).await;
     balancer.wait_applied(revision).await;
     assert_eq!(balancer.get().status, 503);
 }
@@ -305,7 +305,7 @@ async fn a_websocket_goes_through_and_back() {
         assert_eq!(bytes.get(..count).unwrap(), word.as_bytes());
     }
     // It is a request under way: its instance may leave without cutting it.
-    let revision = balancer.delete("1").await;
+    let revision = balancer.withdraw("1").await;
     balancer.wait_applied(revision).await;
     client.write_all(b"still").unwrap();
     let count = client.read(&mut bytes).unwrap();

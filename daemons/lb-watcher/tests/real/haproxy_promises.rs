@@ -43,7 +43,7 @@ async fn two_hundred_changes_under_load_fail_no_request_and_make_no_reload() {
         let name = n.to_string();
         let revision = if present[n] && change % 7 != 0 {
             present[n] = false;
-            balancer.delete(&name).await
+            balancer.withdraw(&name).await
         } else {
             present[n] = true;
             balancer.put(&name, &instances[1 + (n + change / 3) % 3].address()).await
@@ -76,7 +76,7 @@ async fn a_rolling_restart_of_the_instances_fails_no_request_of_any_method() {
     for round in 0..9 {
         let n = round % 3;
         // As the registrar does: withdraw, wait until the load balancers have applied it, stop, start, announce.
-        let revision = balancer.delete(&n.to_string()).await;
+        let revision = balancer.withdraw(&n.to_string()).await;
         balancer.wait_applied(revision).await;
         instances[n] = Instance::start(&n.to_string());
         let revision = balancer.put(&n.to_string(), &instances[n].address()).await;
