@@ -70,7 +70,9 @@ impl StateFolder {
         })
     }
 
-    /// Replaces the state, if it is another one.
+    /// Replaces the state, if it is another one. It survives us, which is what it is for. It is not waited for until it
+    /// is on disk: after a power cut the reader starts anew as well, and a state that is lost or too old means that
+    /// everything is checked and loaded once more.
     pub fn write(&self, state: &State) -> Result<(), FilesError> {
         let path = self.0.join("state.json");
         let text = serde_json::to_string_pretty(state).unwrap_or_default();
@@ -78,7 +80,9 @@ impl StateFolder {
             return Ok(());
         }
         make(&self.0)?;
-        replace(&path, text.as_bytes())
+        let draft = path.with_extension("draft");
+        let fail = |source| FilesError::new("write", path.clone(), source);
+        fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path)).map_err(fail)
     }
 
     /// The last good set.
