@@ -284,6 +284,7 @@ fn constant(operand: &Operand) -> Option<Value> {
     match operand {
         Operand::Bool { value, .. } => Some(Value::Bool(*value)),
         Operand::String { text, .. } => Some(Value::String(text.clone())),
+        Operand::Number(number) if number.complex.is_some() => number.complex.map(Value::Complex),
         Operand::Number(number) if number.text.contains(['.', 'e', 'E', 'p', 'P']) => {
             number.float.map(Value::Float)
         }

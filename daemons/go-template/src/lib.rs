@@ -4,7 +4,7 @@
 //! with a text is found when it is parsed, in branches that are never taken too; errors are in Go's words and
 //! name template, line and column. Values have Go's types and print as Go prints them.
 //!
-//! Left out: complex numbers, channels, functions as iterators, and addresses (`%p`).
+//! Left out: channels, functions as iterators, and addresses (`%p`).
 
 mod budget;
 mod builtins;
@@ -24,7 +24,7 @@ pub use error::{ParseError, Place, RenderError};
 pub use inspect::{Argument, CallSite, Inspection, PrintedField};
 pub use template::{MissingKey, Template};
 pub use text::Text;
-pub use value::{Call, CallError, Function, Functions, List, Map, Record, Type, Value, Width};
+pub use value::{Call, CallError, Complex, Function, Functions, List, Map, Record, Type, Value, Width};
 
 /// A string as Go's `%q` writes it: double quotes, escapes for what can't be printed.
 pub fn quote(text: &[u8]) -> Vec<u8> {

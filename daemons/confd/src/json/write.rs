@@ -76,7 +76,7 @@ impl Writer<'_, '_> {
                     self.group('{', fields, '}')?;
                 }
             }
-            Value::Function(_) => {
+            Value::Complex(_) | Value::Function(_) => {
                 return Err(CallError::failed(format!("json: unsupported type: {}", value.type_name())));
             }
         }

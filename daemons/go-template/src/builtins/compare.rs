@@ -12,7 +12,15 @@ fn same_kind(left: &Value, right: &Value) -> bool {
 }
 
 fn is_basic(value: &Value) -> bool {
-    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Uint(..) | Value::Float(_) | Value::String(_))
+    matches!(
+        value,
+        Value::Bool(_)
+            | Value::Int(_)
+            | Value::Uint(..)
+            | Value::Float(_)
+            | Value::Complex(_)
+            | Value::String(_)
+    )
 }
 
 /// Whether the first value equals one of the others.
@@ -38,6 +46,7 @@ fn equals(left: &Value, right: &Value) -> Result<bool, CallError> {
             u64::try_from(*int).is_ok_and(|int| int == *uint)
         }
         (Value::Float(left), Value::Float(right)) => left == right,
+        (Value::Complex(left), Value::Complex(right)) => left == right,
         (Value::String(left), Value::String(right)) => left == right,
         (Value::Nil, other) | (other, Value::Nil) => other.is_nil(),
         (left, right) if is_basic(left) || is_basic(right) => {
@@ -89,7 +98,9 @@ pub(super) fn less(left: &Value, right: &Value) -> Result<bool, CallError> {
         (Value::Uint(uint, _), Value::Int(int)) => u64::try_from(*int).is_ok_and(|int| *uint < int),
         (Value::Float(left), Value::Float(right)) => left < right,
         (Value::String(left), Value::String(right)) => left < right,
-        (Value::Bool(_), Value::Bool(_)) => return Err(CallError::failed(INVALID)),
+        (Value::Bool(_), Value::Bool(_)) | (Value::Complex(_), Value::Complex(_)) => {
+            return Err(CallError::failed(INVALID));
+        }
         _ => return Err(CallError::failed(INCOMPATIBLE)),
     })
 }

@@ -87,6 +87,9 @@ impl<'t> State<'t, '_> {
     }
 
     fn ideal(&self, number: &Number) -> Result<Value, Fault> {
+        if let Some(complex) = number.complex {
+            return Ok(Value::Complex(complex));
+        }
         let text = &number.text;
         let is_hex = (text.starts_with("0x") || text.starts_with("0X"))
             && text.len() > 2

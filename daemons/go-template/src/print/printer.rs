@@ -112,6 +112,7 @@ impl Printer {
             }
             Value::Uint(uint, _) => scalars::integer(self, *uint, false, false, verb, value),
             Value::Float(float) => scalars::float(self, *float, verb, value),
+            Value::Complex(complex) => scalars::complex(self, *complex, verb, value),
             Value::String(text) => scalars::string(self, text, verb, value),
             Value::List(list) => self.list(list, verb),
             Value::Map(map) => self.map(map, verb),

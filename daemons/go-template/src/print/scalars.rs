@@ -4,7 +4,7 @@ use super::float::format_float;
 use super::printer::Printer;
 use crate::quote::{Escape, can_backquote, push_char, quote, quote_char};
 use crate::runes::is_print;
-use crate::value::Value;
+use crate::value::{Complex, Value};
 
 pub(super) fn integer(
     printer: &mut Printer,
@@ -150,6 +150,20 @@ pub(super) fn float(printer: &mut Printer, number: f64, verb: char, value: &Valu
         return printer.pad(format!("{sign}{digits}").as_bytes());
     }
     printer.pad(digits.as_bytes());
+}
+
+/// Both parts as floats with the same flags, the second one always with its sign.
+pub(super) fn complex(printer: &mut Printer, number: Complex, verb: char, value: &Value) {
+    if !matches!(verb, 'v' | 'b' | 'g' | 'G' | 'x' | 'X' | 'f' | 'F' | 'e' | 'E') {
+        return printer.bad_verb(value, verb);
+    }
+    let plus = printer.flags.plus;
+    printer.write(b"(");
+    float(printer, number.real, verb, value);
+    printer.flags.plus = true;
+    float(printer, number.imaginary, verb, value);
+    printer.write(b"i)");
+    printer.flags.plus = plus;
 }
 
 /// The `#` flag: always a decimal point, and the trailing zeros that `%g` leaves out.

@@ -4,6 +4,7 @@ use super::token::Kind;
 use super::tree::Number;
 use crate::error::quoted;
 use crate::quote::{RuneError, unquote_rune};
+use crate::value::Complex;
 
 /// The constant that a token is.
 pub(crate) fn parse(pos: usize, text: &[u8], kind: Kind) -> Result<Number, String> {
@@ -19,14 +20,20 @@ pub(crate) fn parse(pos: usize, text: &[u8], kind: Kind) -> Result<Number, Strin
             int: Some(i64::from(rune)),
             uint: Some(u64::from(rune)),
             float: Some(f64::from(rune)),
+            complex: None,
         });
     }
     if kind == Kind::Complex || shown.ends_with('i') {
-        return Err(format!("complex constants are not supported: {}", quoted(&shown)));
+        let complex = complex(&shown).ok_or_else(|| format!("illegal number syntax: {}", quoted(&shown)))?;
+        // Without an imaginary part it serves as any other number where one is asked for.
+        let float = (complex.imaginary == 0.0).then_some(complex.real);
+        let (int, uint) = (float.and_then(exact_int), float.and_then(exact_uint));
+        return Ok(Number { pos, text: shown, int, uint, float, complex: Some(complex) });
     }
     let unsigned = unsigned(&shown);
     let signed = signed(&shown);
-    let mut number = Number { pos, text: shown.clone(), int: signed, uint: unsigned, float: None };
+    let mut number =
+        Number { pos, text: shown.clone(), int: signed, uint: unsigned, float: None, complex: None };
     if let Some(int) = signed {
         if int == 0 {
             number.uint = Some(0);
@@ -124,6 +131,30 @@ fn float(text: &str) -> Option<f64> {
         magnitude.parse().ok()?
     };
     value.is_finite().then_some(sign * value)
+}
+
+/// `2i`, or the sum of a real number and an imaginary one.
+fn complex(text: &str) -> Option<Complex> {
+    let text = text.strip_suffix('i')?;
+    let exponents = if text
+        .trim_start_matches(['+', '-'])
+        .get(..2)
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"))
+    {
+        ['p', 'P']
+    } else {
+        ['e', 'E']
+    };
+    // The sign between them is neither the first one nor that of an exponent.
+    let between = text
+        .match_indices(['+', '-'])
+        .map(|(at, _)| at)
+        .find(|at| *at > 0 && !text.get(..*at).is_some_and(|before| before.ends_with(exponents)));
+    let (real, imaginary) = match between {
+        Some(at) => (float(text.get(..at)?)?, float(text.get(at..)?)?),
+        None => (0.0, float(text)?),
+    };
+    Some(Complex { real, imaginary })
 }
 
 /// A mantissa in hexadecimal and a binary exponent, which is required.

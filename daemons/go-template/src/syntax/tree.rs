@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::text::Text;
+use crate::value::Complex;
 
 /// A constant.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub(crate) struct Number {
     pub(crate) uint: Option<u64>,
     /// Its value as `float64`, where it has one.
     pub(crate) float: Option<f64>,
+    /// Its value as `complex128`, for one that is written with an `i`.
+    pub(crate) complex: Option<Complex>,
 }
 
 /// A part of a command.

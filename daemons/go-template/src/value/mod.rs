@@ -1,11 +1,13 @@
 //! What templates compute with.
 
+mod complex;
 mod function;
 mod list;
 mod map;
 mod record;
 mod types;
 
+pub use complex::Complex;
 pub use function::{Call, CallError, Function, Functions};
 pub use list::List;
 pub use map::Map;
@@ -29,6 +31,8 @@ pub enum Value {
     Uint(u64, Width),
     /// `float64`
     Float(f64),
+    /// `complex128`
+    Complex(Complex),
     /// `string`
     String(Text),
     /// A slice.
@@ -50,6 +54,7 @@ impl Value {
             Self::Int(_) => Type::Int,
             Self::Uint(_, width) => Type::Uint(*width),
             Self::Float(_) => Type::Float,
+            Self::Complex(_) => Type::Complex,
             Self::String(_) => Type::String,
             Self::List(list) => list.type_of().clone(),
             Self::Map(map) => map.type_of(),
@@ -71,6 +76,7 @@ impl Value {
             Type::Int => Self::Int(0),
             Type::Uint(width) => Self::Uint(0, *width),
             Type::Float => Self::Float(0.0),
+            Type::Complex => Self::Complex(Complex::default()),
             Type::String => Self::String(Text::default()),
             Type::List { .. } => Self::List(List::nil(kind.clone())),
             Type::Map { element } => Self::Map(Map::nil(element.as_ref().clone())),
@@ -85,6 +91,7 @@ impl Value {
             Self::Int(value) => *value != 0,
             Self::Uint(value, _) => *value != 0,
             Self::Float(value) => *value != 0.0,
+            Self::Complex(value) => *value != Complex::default(),
             Self::String(text) => !text.is_empty(),
             Self::List(list) => !list.is_empty(),
             Self::Map(map) => !map.is_empty(),

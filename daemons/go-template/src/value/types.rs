@@ -16,6 +16,8 @@ pub enum Type {
     Uint(Width),
     /// `float64`
     Float,
+    /// `complex128`
+    Complex,
     /// `string`
     String,
     /// A slice.
@@ -94,6 +96,7 @@ impl fmt::Display for Type {
             Self::Uint(Width::W32) => out.write_str("uint32"),
             Self::Uint(Width::W64) => out.write_str("uint64"),
             Self::Float => out.write_str("float64"),
+            Self::Complex => out.write_str("complex128"),
             Self::String => out.write_str("string"),
             Self::List { name: Some(name), .. } | Self::Record(name) => out.write_str(name),
             Self::List { name: None, element } => write!(out, "[]{element}"),
