@@ -59,6 +59,42 @@ fn wrk(scheme: &str, address: SocketAddr, path: &str, connections: usize, time: 
     line.split_whitespace().next().and_then(|count| count.parse().ok()).context("wrk's count is no number")
 }
 
+/// Requests at an even rate; the time in milliseconds that 99 of 100 stay below.
+pub(crate) fn slowest_of_hundred(
+    address: SocketAddr,
+    path: &str,
+    connections: usize,
+    rate: u64,
+    time: Duration,
+) -> Result<f64> {
+    let log = tempfile::NamedTempFile::new()?;
+    #[allow(clippy::cast_precision_loss)] // Both are small.
+    let each = rate as f64 / connections as f64;
+    let output = Command::new("h2load")
+        .args(["--h1", "-t1", &format!("-c{connections}"), &format!("--duration={}", time.as_secs())])
+        .arg(format!("--rps={each}"))
+        .arg(format!("--connect-to={address}"))
+        .arg("--log-file")
+        .arg(log.path())
+        .arg(format!("http://{HOST}:{}{path}", address.port()))
+        .output()
+        .context("h2load can't be run")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "h2load failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+    // Start, status, microseconds until the end of the answer.
+    let mut times = Vec::new();
+    for line in std::fs::read_to_string(log.path())?.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let &[_, "200", time, ..] = fields.as_slice() else { bail!("a request failed: {line}\n{text}") };
+        times.push(time.parse::<u32>()?);
+    }
+    let least = rate * time.as_secs() * 9 / 10;
+    ensure!(times.len() as u64 >= least, "{} of {least} requests were made at least\n{text}", times.len());
+    times.sort_unstable();
+    let slow = times.get(times.len() * 99 / 100).context("there were no requests")?;
+    Ok(f64::from(*slow) / 1000.0)
+}
+
 /// Clients that asked once and say nothing more.
 pub(crate) fn idle_clients(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     (0..count)

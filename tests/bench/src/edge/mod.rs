@@ -1,12 +1,19 @@
-//! The edge router beside nginx and HAProxy: what a request costs.
+//! The edge router beside nginx and HAProxy: what a request costs, how long it takes, what is kept in memory, and how soon
+//! a change of a key is served.
 //!
 //! On a computer that does other things as well, requests per second say little. Measured is the processor time that
 //! each proxy's processes take for their requests, in rounds that go A B C, C B A, and so on: what is compared was
 //! measured at nearly the same time. One thread each, keep-alive on both sides, the same target, routing by host.
 
+mod changes;
+mod handshakes;
+mod latency;
 mod load;
+mod memory;
 mod rivals;
+mod throughput;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,18 +24,9 @@ use rivals::{HOST, Rival, Setup};
 use crate::table::{Table, ratio};
 
 /// Long enough for the clock that processor time is counted by, which ticks a hundred times a second.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 5;
 const SOON: Duration = Duration::from_secs(20);
-
-/// What is asked for, and how.
-struct Cell {
-    what: &'static str,
-    path: &'static str,
-    connections: usize,
-    logs: bool,
-    over: Over,
-}
 
 /// What clients speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,55 +37,75 @@ pub(crate) enum Over {
     Tls2,
 }
 
-const PLAIN: Cell =
-    Cell { what: "64 B, 64 connections", path: "/64", connections: 64, logs: false, over: Over::Http1 };
+/// The target that all of them have, and what they share on disk.
+struct Stage<'a> {
+    folder: &'a Path,
+    backend: std::net::SocketAddr,
+}
 
-const CELLS: [Cell; 6] = [
-    PLAIN,
-    Cell { what: "10 kB, 64 connections", path: "/10k", ..PLAIN },
-    Cell { what: "64 B, 512 connections", connections: 512, ..PLAIN },
-    Cell { what: "64 B, 64 connections, access logs on", logs: true, ..PLAIN },
-    Cell { what: "64 B, 64 connections, TLS", over: Over::Tls, ..PLAIN },
-    Cell { what: "64 B, 64 connections, TLS, HTTP/2, 10 at a time", over: Over::Tls2, ..PLAIN },
-];
+impl<'a> Stage<'a> {
+    fn setup(&self, over: Over, logs: bool) -> Setup<'a> {
+        Setup { folder: self.folder, backend: self.backend, logs, over, hosts: 1000 }
+    }
+}
 
 /// `only` is a part of the name of what is to be measured; without it all is.
 pub(crate) fn measure(only: Option<&str>) -> Result<()> {
+    let wanted = |what: &str| only.is_none_or(|only| what.contains(only));
     let folder = tempfile::tempdir()?;
     let backend = rivals::backend(folder.path())?;
     rivals::certificate(folder.path())?;
-    let table = Table::new(
-        "The edge: thousand requests per second of processor time (median of the rounds); above 1 is better here",
-    );
-    for cell in CELLS.iter().filter(|cell| only.is_none_or(|only| cell.what.contains(only))) {
-        let setup =
-            Setup { folder: folder.path(), backend: backend.address, logs: cell.logs, over: cell.over };
-        let mut rivals = rivals::all(&setup)?;
-        for rival in &rivals {
-            wait_for(rival)?;
-        }
-        for round in 0..ROUNDS {
-            for rival in &mut rivals {
-                let before = rival.processor_time()?;
-                let requests = load::run(cell.over, rival.address, cell.path, cell.connections, ROUND)
-                    .with_context(|| format!("{} with {}", rival.name, cell.what))?;
-                let spent = rival.processor_time()?.saturating_sub(before);
-                // Counts and times are small enough for exact floats.
-                #[allow(clippy::cast_precision_loss)]
-                rival.samples.push(requests as f64 / spent.as_secs_f64());
-            }
-            // The next one starts where this one ended.
-            if round + 1 < ROUNDS {
-                rivals.reverse();
-            }
-        }
-        rivals.sort_by_key(|rival| rival.place);
-        report(&table, cell, &rivals);
+    let stage = Stage { folder: folder.path(), backend: backend.address };
+    throughput::measure(&stage, wanted)?;
+    if wanted("handshakes") {
+        handshakes::measure(&stage)?;
     }
-    if only.is_some() {
-        return Ok(());
+    if wanted("latency") {
+        latency::measure(&stage)?;
     }
-    memory(&Setup { folder: folder.path(), backend: backend.address, logs: false, over: Over::Http1 })
+    if wanted("memory") {
+        memory::measure(&stage)?;
+    }
+    if wanted("changes") {
+        changes::measure()?;
+    }
+    Ok(())
+}
+
+/// All of them, answering.
+fn started(setup: &Setup<'_>) -> Result<Vec<Rival>> {
+    let rivals = rivals::all(setup)?;
+    for rival in &rivals {
+        wait_for(rival)?;
+    }
+    Ok(rivals)
+}
+
+/// Takes a sample of each in every round, and ends in the order of the report.
+fn in_turns(rivals: &mut [Rival], mut sample: impl FnMut(&Rival) -> Result<f64>) -> Result<()> {
+    for round in 0..ROUNDS {
+        for rival in rivals.iter_mut() {
+            let found =
+                sample(rival).with_context(|| format!("{}: {}", rival.name, rival.process.output()))?;
+            rival.samples.push(found);
+        }
+        // The next one starts where this one ended.
+        if round + 1 < ROUNDS {
+            rivals.reverse();
+        }
+    }
+    rivals.sort_by_key(|rival| rival.place);
+    Ok(())
+}
+
+/// What `work` counts, for each second of processor time that the rival takes for it.
+fn for_processor_time(rival: &Rival, work: impl FnOnce() -> Result<u64>) -> Result<f64> {
+    let before = rival.processor_time()?;
+    let count = work()?;
+    let spent = rival.processor_time()?.saturating_sub(before);
+    // Counts and times are small enough for exact floats.
+    #[allow(clippy::cast_precision_loss)]
+    Ok(count as f64 / spent.as_secs_f64())
 }
 
 fn wait_for(rival: &Rival) -> Result<()> {
@@ -103,38 +121,12 @@ fn wait_for(rival: &Rival) -> Result<()> {
     Ok(())
 }
 
-fn report(table: &Table, cell: &Cell, rivals: &[Rival]) {
+fn report(table: &Table, what: &str, rivals: &[Rival]) {
     let Some((ours, peers)) = rivals.split_first() else { return };
     for peer in peers {
-        table.row([
-            &format!("{} (peer: {})", cell.what, peer.name),
-            &ours.print(),
-            &peer.print(),
-            &ratio(ours.median(), peer.median()),
-        ]);
-    }
-}
-
-/// What a client costs that is connected and says nothing.
-fn memory(setup: &Setup<'_>) -> Result<()> {
-    const CLIENTS: usize = 2000;
-    let table = Table::new("The edge: kB of memory per idle keep-alive client (2000 of them)");
-    let mut rivals = rivals::all(setup)?;
-    for rival in &mut rivals {
-        wait_for(rival)?;
-        let before = rival.resident_kb()?;
-        let clients = load::idle_clients(rival.address, CLIENTS)?;
-        let after = rival.resident_kb()?;
-        drop(clients);
-        #[allow(clippy::cast_precision_loss)]
-        rival.samples.push(after.saturating_sub(before) as f64 / CLIENTS as f64 * 1000.0);
-    }
-    let Some((ours, peers)) = rivals.split_first() else { return Ok(()) };
-    for peer in peers {
-        let what = format!("idle client (peer: {})", peer.name);
+        let what = format!("{what} (peer: {})", peer.name);
         table.row([&what, &ours.print(), &peer.print(), &ratio(ours.median(), peer.median())]);
     }
-    Ok(())
 }
 
 /// A process that is measured, and where it answers.

@@ -17,15 +17,14 @@ use super::{Over, Started};
 
 /// The host of all requests, so that each has to look it up among others.
 pub(crate) const HOST: &str = "app500.example";
-/// Hosts that are routed.
-const HOSTS: usize = 1000;
-
 /// What they have in common.
 pub(crate) struct Setup<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) backend: SocketAddr,
     pub(crate) logs: bool,
     pub(crate) over: Over,
+    /// How many hosts are routed; [`HOST`] is one of them.
+    pub(crate) hosts: usize,
 }
 
 pub(crate) struct Rival {
@@ -60,11 +59,11 @@ impl Rival {
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 
-    /// In thousands: median, least and most.
+    /// Median, least and most.
     pub(crate) fn print(&self) -> String {
         let least = self.samples.iter().copied().fold(f64::INFINITY, f64::min);
         let most = self.samples.iter().copied().fold(0.0, f64::max);
-        format!("{:.1} ({:.1} to {:.1})", self.median() / 1000.0, least / 1000.0, most / 1000.0)
+        format!("{:.1} ({least:.1} to {most:.1})", self.median())
     }
 }
 
@@ -161,15 +160,15 @@ pub(crate) fn all(setup: &Setup<'_>) -> Result<Vec<Rival>> {
         .collect())
 }
 
-fn hosts() -> impl Iterator<Item = String> {
-    (0..HOSTS).map(|number| format!("app{number}.example"))
+fn hosts(setup: &Setup<'_>) -> impl Iterator<Item = String> + use<> {
+    (0..setup.hosts).map(|number| format!("app{number}.example"))
 }
 
 fn edge(setup: &Setup<'_>, program: &Path) -> Result<(SocketAddr, Process)> {
     let address = free_address()?;
     let backend = setup.backend;
     let entries: Vec<_> =
-        hosts().map(|host| format!(r#"{{"host":"{host}","targets":["{backend}"]}}"#)).collect();
+        hosts(setup).map(|host| format!(r#"{{"host":"{host}","targets":["{backend}"]}}"#)).collect();
     let routes = setup.folder.join("routes.json");
     fs::write(&routes, format!(r#"{{"routes":[{}]}}"#, entries.join(",")))?;
     let mut command = Command::new(program);
@@ -189,7 +188,7 @@ fn nginx(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
     let mut configuration = format!(
         "worker_processes 1;\ndaemon off;\nerror_log stderr warn;\npid {folder}/nginx.pid;\n\
          events {{ worker_connections 8192; }}\n\
-         http {{\n access_log {log};\n keepalive_requests 1000000000;\n server_names_hash_max_size 8192;\n\
+         http {{\n access_log {log};\n keepalive_requests 1000000000;\n server_names_hash_max_size 65536;\n\
          upstream backend {{ server {}; keepalive 1024; keepalive_requests 1000000000; }}\n\
          proxy_http_version 1.1;\n proxy_set_header Connection \"\";\n proxy_set_header Host $host;\n\
          proxy_set_header X-Forwarded-For $remote_addr;\n proxy_set_header X-Forwarded-Proto $scheme;\n\
@@ -202,8 +201,12 @@ fn nginx(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
         Over::Tls2 => " ssl http2",
     };
     let pem = format!("{folder}/certificates/all.pem");
-    write!(configuration, " ssl_certificate {pem};\n ssl_certificate_key {pem};\n")?;
-    for (number, host) in hosts().enumerate() {
+    // nginx 1.22 leaves TLS 1.3 out unless it is told.
+    write!(
+        configuration,
+        " ssl_protocols TLSv1.2 TLSv1.3;\n ssl_certificate {pem};\n ssl_certificate_key {pem};\n"
+    )?;
+    for (number, host) in hosts(setup).enumerate() {
         let backlog = if number == 0 { " backlog=4096" } else { "" };
         writeln!(
             configuration,
@@ -221,7 +224,7 @@ fn nginx(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
 fn haproxy(setup: &Setup<'_>) -> Result<(SocketAddr, Process)> {
     let address = free_address()?;
     let map = setup.folder.join("hosts.map");
-    let lines: Vec<_> = hosts().map(|host| format!("{host} backend\n")).collect();
+    let lines: Vec<_> = hosts(setup).map(|host| format!("{host} backend\n")).collect();
     fs::write(&map, lines.concat())?;
     let tls = match setup.over {
         Over::Http1 => String::new(),
