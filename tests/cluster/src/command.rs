@@ -95,8 +95,10 @@ pub(crate) fn run_with_lines(
         }
         sleep(Duration::from_millis(2));
     };
-    let output = Output { status, stdout: stdout.finish(), stderr: stderr.finish() };
-    Ok(output)
+    // What was on its way when the program ended.
+    stderr.drain();
+    stderr.lines(&mut on_line);
+    Ok(Output { status, stdout: stdout.finish(), stderr: stderr.finish() })
 }
 
 fn feed(child: &mut Child, input: Option<&[u8]>) {
@@ -154,13 +156,18 @@ impl Collector {
         }
     }
 
-    fn finish(mut self) -> String {
+    /// Reads until the pipe is closed, which a child that stays may put off.
+    fn drain(&mut self) {
         if let Some(chunks) = self.chunks.take() {
             let until = Instant::now() + OUTPUT_GRACE;
             while let Ok(chunk) = chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 self.bytes.extend(chunk);
             }
         }
+    }
+
+    fn finish(mut self) -> String {
+        self.drain();
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
