@@ -49,8 +49,13 @@ fn new_clients(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<u64> {
         socket.set_nodelay(true)?;
         let mut stream = Stream::new(&mut connection, &mut socket);
         write!(stream, "GET /64 HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
+        let (mut answer, mut space) = (Vec::new(), [0; 1024]);
+        // Not until the end of the connection, which not everybody announces.
+        while !answer.ends_with(b"xxxxxxxx") {
+            let read = stream.read(&mut space)?;
+            answer.extend_from_slice(space.get(..read).unwrap_or_default());
+            ensure!(read > 0, "cut off: {}", String::from_utf8_lossy(&answer));
+        }
         ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
         count += 1;
     }
