@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::process::{Process, program, wait_until};
+use crate::process::{Process, program, tail, wait_until};
 use crate::traffic::{Client, Target};
 
 /// The app of the road.
@@ -196,6 +196,16 @@ impl Loopback {
         wait_until(&format!("{key} = {value}"), START, || Ok(self.get(key)?.as_deref() == Some(value)))
             .with_context(|| format!("logs are in {}", self.folder().display()))?;
         Ok(())
+    }
+
+    /// The last lines of everything that runs, for whoever has to find out what went wrong.
+    pub fn logs(&self) -> String {
+        let instances = self.instances.values().map(|instance| &instance.registrar);
+        let balancers = self.balancers.values().flat_map(|balancer| [&balancer.watcher, &balancer.program]);
+        let all = instances.chain(balancers).chain(&self.edge);
+        let parts: Vec<_> =
+            all.map(|process| format!("--- {}\n{}", process.name(), tail(&process.output()))).collect();
+        parts.join("\n")
     }
 
     /// The value of a key.

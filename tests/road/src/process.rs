@@ -37,6 +37,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// What it was started as.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()

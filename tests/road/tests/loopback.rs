@@ -1,14 +1,16 @@
 //! The whole road on loopback: what can be proved without machines is proved wherever the tests run.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use convoy_road::loopback::Loopback;
 use convoy_road::process::wait_until;
 use convoy_road::traffic::{Client, Report, Traffic};
 
 const SOON: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(120);
+/// A little longer than the leases of the road's registrars.
+const LEASE: Duration = Duration::from_secs(11);
 
 fn road(instances: u8) -> Result<Loopback> {
     let mut road = Loopback::new()?;
@@ -49,7 +51,8 @@ fn a_killed_instance_fails_no_request_and_its_successor_takes_part() -> Result<(
     let before = traffic.so_far().instances;
     wait_until("answers of the successor", SOON, || {
         Ok(traffic.so_far().instances.get("someapp-3") > before.get("someapp-3"))
-    })?;
+    })
+    .with_context(|| road.logs())?;
     nothing_failed(&traffic.stop())
 }
 
@@ -69,15 +72,17 @@ fn with_the_store_frozen_everything_is_served_and_changes_follow_later() -> Resu
     let mut road = road(2)?;
     let traffic = traffic(&road)?;
     road.etcd().member(0).freeze()?;
-    let before = traffic.sent();
+    let (before, frozen) = (traffic.sent(), Instant::now());
     // Longer than a lease: a registrar that has lost its lease meanwhile has to announce its instance again.
     wait_until("traffic over a store that is away", LIMIT, || {
-        Ok(traffic.sent() > before + 2000 && Client::default().get(&road.target())?.status == 200)
+        let is_long = traffic.sent() > before + 2000 && frozen.elapsed() > LEASE;
+        Ok(is_long && Client::default().get(&road.target())?.status == 200)
     })?;
     road.etcd().member(0).thaw()?;
     road.start_instance(3)?;
     wait_until("answers of the new instance", SOON, || {
         Ok(traffic.so_far().instances.contains_key("someapp-3"))
-    })?;
+    })
+    .with_context(|| road.logs())?;
     nothing_failed(&traffic.stop())
 }
