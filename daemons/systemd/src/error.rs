@@ -31,6 +31,16 @@ pub enum SystemdError {
         /// systemd's words.
         message: String,
     },
+    /// A job that is queued already would have to be given up for this one.
+    #[error("{unit}: nothing was done to {verb} it: {message}")]
+    Opposed {
+        /// What was asked for.
+        verb: &'static str,
+        /// The unit.
+        unit: String,
+        /// systemd's words.
+        message: String,
+    },
     /// systemd answered with another error.
     #[error("{unit}: could not {verb} it: {message}")]
     Call {
@@ -71,6 +81,7 @@ impl SystemdError {
             | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => {
                 Self::Refused { verb, unit, message }
             }
+            "org.freedesktop.systemd1.TransactionIsDestructive" => Self::Opposed { verb, unit, message },
             _ => Self::Call { verb, unit, message },
         }
     }

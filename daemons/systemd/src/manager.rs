@@ -171,9 +171,10 @@ impl Manager {
         self.job("restart", unit, deadline, self.calls.restart_unit(unit, "replace")).await
     }
 
-    /// Reloads a unit and waits until its job has ended, or until the deadline.
+    /// Reloads a unit and waits until its job has ended, or until the deadline. A stop that is queued goes on, and nothing
+    /// is reloaded.
     pub async fn reload_unit(&self, unit: &str, deadline: Duration) -> Result<JobResult, SystemdError> {
-        self.job("reload", unit, deadline, self.calls.reload_unit(unit, "replace")).await
+        self.job("reload", unit, deadline, self.calls.reload_unit(unit, "fail")).await
     }
 
     /// Queues the start of a unit, in place of a job that opposes it.

@@ -106,7 +106,7 @@ fn ended_of_late(ended: u64, began: u64) -> bool {
 async fn start_app(manager: &Manager, app_unit: &str) -> Result<()> {
     match manager.queue_start_unless_opposed(app_unit).await {
         // A stop is under way: whoever asked for that came later than whoever asked for the sidekick.
-        Err(SystemdError::Call { message, .. }) => {
+        Err(SystemdError::Opposed { message, .. }) => {
             tracing::info!(app_unit, reason = message, "{app_unit} is not started: {message}");
             Ok(())
         }

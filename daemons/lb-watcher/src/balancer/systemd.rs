@@ -17,17 +17,23 @@ const OUTPUT_MAX: u64 = 256 * 1024;
 pub(crate) struct Systemd(Option<Manager>);
 
 impl Systemd {
-    /// Reloads a unit and waits for the result of the job.
-    pub(crate) async fn reload(&mut self, unit: &str, deadline: Duration) -> Result<(), String> {
+    /// Reloads a unit and waits for the result of the job. Whether it was reloaded: one that is about to stop is not.
+    pub(crate) async fn reload(&mut self, unit: &str, deadline: Duration) -> Result<bool, String> {
         let outcome = match self.manager().await {
             Ok(manager) => manager.reload_unit(unit, deadline).await,
             Err(error) => Err(error),
         };
         match self.noted(outcome) {
-            Ok(result) if result.is_done() => Ok(()),
+            Ok(result) if result.is_done() => Ok(true),
+            Err(SystemdError::Opposed { .. }) => Ok(false),
             Ok(result) => Err(format!("the job to reload {unit} ended with {result}")),
             Err(error) => Err(chain(&error)),
         }
+    }
+
+    /// As [`Self::reload`], for a unit that is wanted up: that it is about to stop is a reason to look again.
+    pub(crate) async fn must_reload(&mut self, unit: &str, deadline: Duration) -> Result<(), String> {
+        if self.reload(unit, deadline).await? { Ok(()) } else { Err(format!("{unit} is about to stop")) }
     }
 
     /// Starts the unit that checks the staged file in the container and leaves nginx's words in `output`.

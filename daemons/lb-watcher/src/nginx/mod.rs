@@ -53,7 +53,7 @@ impl Balancer for RealNginx {
 
     async fn reload(&mut self, expected: &Configuration) -> Result<(), ReloadError> {
         let reloaded = match &self.reloader {
-            Reloader::Unit(unit) => self.systemd.reload(unit, RELOAD_DEADLINE).await,
+            Reloader::Unit(unit) => self.systemd.must_reload(unit, RELOAD_DEADLINE).await,
             Reloader::Command(line) => self.reload_by_command(line, expected.digest()).await,
         };
         reloaded.map_err(|reason| ReloadError { engine: Engine::Nginx, reason })

@@ -70,8 +70,11 @@ impl SystemReader {
             let program = Program::of_process(main)?;
             Some(Generation::now(program, &Which::Process(main)))
         });
-        self.systemd.reload(unit, deadline).await.map_err(ReloadError)?;
-        Ok(Told::Reloaded)
+        if self.systemd.reload(unit, deadline).await.map_err(ReloadError)? {
+            return Ok(Told::Reloaded);
+        }
+        self.before = None;
+        Ok(Told::Absent)
     }
 
     async fn reload_by(&mut self, command: &Command) -> Result<Told, ReloadError> {
