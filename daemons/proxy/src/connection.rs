@@ -230,6 +230,8 @@ async fn two(client: Rc<Client>, io: ClientIo) {
         connection.as_mut().poll(cx)
     })
     .await;
+    // What ends with the connection was not taken back one by one.
+    control.cut();
     report(&worker, address, ended);
 }
 

@@ -37,7 +37,8 @@ pub fn init_at(identifier: &str, levels: Option<&str>) {
             .with_default(Level::INFO)
             .with_target("bollard", Level::WARN)
             .with_target("zbus", Level::WARN)
-            .with_target("h2", Level::WARN)
+            // It warns of frames that a peer may send as often as it likes, and has nothing graver to say.
+            .with_target("h2", Level::ERROR)
             .with_target("hyper", Level::WARN)
             .with_target("tonic", Level::WARN)
     };

@@ -9,6 +9,7 @@
 )]
 
 mod file;
+mod http2;
 mod life;
 mod store;
 mod support;

@@ -255,3 +255,32 @@ fn a_client_that_takes_back_what_it_asks_for_is_cut_off_and_nobody_else() {
     });
     assert_eq!(edge.proxy.metrics().totals().rapid_resets, 1);
 }
+
+#[test]
+fn a_client_that_is_gone_with_all_that_it_asked_for_has_taken_nothing_back() {
+    const REQUESTS: usize = 150;
+    let backend = Backend::start(|peer| {
+        while peer.head()?.is_some() {
+            peer.wait_for_end()?;
+        }
+        Ok(())
+    });
+    let edge = Edge::with(Settings { threads: 1, ..Settings::default() }, &[("a/lb/1", backend.address)]);
+    run(async {
+        let client = connect(edge.address).await;
+        for _ in 0..REQUESTS {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.send_request(get("/")).await });
+        }
+        while backend.heads().len() < REQUESTS {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    // Its runtime is gone, and with it its connection.
+    run(async {
+        while edge.proxy.metrics().totals().reasons.iter().sum::<u64>() < REQUESTS as u64 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert_eq!(edge.proxy.metrics().totals().rapid_resets, 0);
+}
