@@ -93,6 +93,9 @@ pub(super) async fn announce(session: &mut Session<'_>, arguments: &AnnounceArgu
 pub(super) async fn drain(session: &mut Session<'_>, arguments: &DrainArguments) -> Result<Outcome> {
     let picture = session.picture().await?;
     let machines = find(&picture, &arguments.machines)?;
+    // Some may be on their way before we look again.
+    let mut moving: BTreeSet<UnitName> =
+        machines.iter().flat_map(|machine| units_on(&picture, machine)).collect();
     order(session, &machines, MaintenanceMode::Drain, None).await?;
     if arguments.waiting.no_block {
         for machine in &machines {
@@ -105,7 +108,6 @@ pub(super) async fn drain(session: &mut Session<'_>, arguments: &DrainArguments)
     let mut reasons = Reasons::default();
     let mut ask_at = Instant::now() + REASONS_EVERY;
     let mut left: Vec<MachineId> = machines.clone();
-    let mut moving: BTreeSet<UnitName> = BTreeSet::new();
     loop {
         moving.extend(left.iter().flat_map(|machine| units_on(follow.picture(), machine)));
         left.retain(|machine| !units_on(follow.picture(), machine).is_empty());
