@@ -34,7 +34,7 @@ pub(crate) fn listeners(
             }
             Some(Kind::Http) | None => None,
         };
-        listeners.push(Listener { socket, tls, proxy_protocol });
+        listeners.push(Listener { socket, tls, proxy_protocol, proofs: None });
     }
     Ok(listeners)
 }
