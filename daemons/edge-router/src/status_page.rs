@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use convoy_acme::Status;
 use convoy_proxy::{Metrics, TableReader};
 use convoy_service::pages::{self, Page};
+use tokio::sync::watch;
 
 use crate::address::Target;
 use crate::run::unix_time;
@@ -25,6 +27,7 @@ pub(crate) struct Sources {
     pub(crate) facts: Arc<Mutex<Facts>>,
     pub(crate) table: TableReader,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: watch::Receiver<Arc<Status>>,
 }
 
 /// Makes the page readable at `status.sock` in the runtime directory.
@@ -75,6 +78,16 @@ fn overview(sources: &Sources) -> String {
             service.slots().len(),
             numbers.retries
         );
+    }
+    let certificates = sources.certificates.borrow();
+    for certificate in &certificates.certificates {
+        let days =
+            certificate.not_after.saturating_sub(i64::try_from(unix_time()).unwrap_or(i64::MAX)) / 86_400;
+        let (names, source) = (certificate.names.join(" "), &certificate.source);
+        let _ = writeln!(text, "\ncertificate: {names}, {days} days left, from {source}");
+    }
+    for problem in &certificates.problems {
+        let _ = writeln!(text, "\ncertificate of no use: {problem}");
     }
     for conflict in table.conflicts() {
         let _ = writeln!(text, "\nconflict: {conflict}");

@@ -8,6 +8,7 @@
     reason = "a test ends where its assumptions do; clippy sees that only inside test functions"
 )]
 
+mod acme;
 mod file;
 mod http2;
 mod life;
