@@ -35,7 +35,7 @@ pub(crate) fn serve(folder: &Path, sources: Sources) {
     let path = folder.join("status.sock");
     match pages::bind(&path) {
         Ok(listener) => {
-            tokio::spawn(pages::serve(listener, move |target| page(&sources, target)));
+            tokio::spawn(pages::serve(listener, move |asked| page(&sources, asked.target)));
         }
         Err(error) => tracing::warn!(%error, path = %path.display(), "the status can't be read from outside"),
     }
