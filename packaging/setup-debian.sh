@@ -12,8 +12,9 @@ packages_of() {
     case $1 in
         build) echo 'protobuf-compiler=protoc libprotobuf-dev=/usr/include/google/protobuf/any.proto' ;;
         test)
-            echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl haproxy=haproxy iproute2=ip'
-            echo 'iptables=iptables jq=jq mmdebstrap=mmdebstrap nghttp2-client=h2load nginx-light=nginx'
+            echo 'chromium=chromium curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl'
+            echo 'haproxy=haproxy iproute2=ip iptables=iptables jq=jq mmdebstrap=mmdebstrap'
+            echo 'nghttp2-client=h2load nginx-light=nginx'
             echo 'pebble=pebble systemd-container=systemd-nspawn util-linux=nsenter wrk=wrk'
             ;;
         fuzz) echo 'g++=g++' ;;

@@ -9,9 +9,11 @@
 )]
 
 mod acme;
+mod browser;
 mod file;
 mod http2;
 mod life;
+mod page;
 mod store;
 mod support;
 mod tls;

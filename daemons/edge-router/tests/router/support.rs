@@ -98,6 +98,13 @@ impl Door {
         Router::start(command)
     }
 
+    /// Starts a router with a store, and a door for TLS beside it.
+    pub(crate) fn open_whole(&self, endpoints: &str, port: u16, certificates: &Path) -> Router {
+        let mut command = self.command(endpoints);
+        command.env("TLS", format!("https=127.0.0.1:{port}")).env("CERTIFICATES", certificates);
+        Router::start(command)
+    }
+
     /// Waits for a notification that contains the text.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;

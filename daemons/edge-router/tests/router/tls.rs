@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::support::{Door, free_port, target};
 
 /// Writes a certificate for these names, and gives the path that a client trusts.
-fn certificate(folder: &Path, file: &str, names: &[&str]) -> String {
+pub(crate) fn certificate(folder: &Path, file: &str, names: &[&str]) -> String {
     let key = KeyPair::generate().unwrap();
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
