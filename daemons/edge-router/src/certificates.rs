@@ -14,6 +14,8 @@ use crate::settings::Settings;
 
 /// The credential with the secret that seals private keys in the store.
 const SECRET: &str = "acme-secret";
+/// Where the unit has it from. Outside of the unit, as in a check by hand, it is looked for there.
+const SECRET_OF_MACHINE: &str = "/etc/convoy/acme-secret";
 
 /// What the certificates of this router are made from. `folder` is where files are, if anybody asks for them.
 pub(crate) fn settings(
@@ -23,7 +25,6 @@ pub(crate) fn settings(
     let mut own = convoy_acme::Settings::new(settings.consumer.clone());
     own.folder = folder;
     own.cache = settings.state_dir.as_ref().map(|folder| folder.join("certificates.json"));
-    own.sealing = settings.credentials.as_deref().map_or(Ok(None), sealing)?;
     if settings.routes.is_some() && settings.orders.is_some() {
         tracing::info!(
             "no certificates are ordered with --routes, since other edges are met in the store only"
@@ -31,12 +32,15 @@ pub(crate) fn settings(
     } else {
         own.orders.clone_from(&settings.orders);
     }
+    let handed_over = settings.credentials.as_ref().map(|folder| folder.join(SECRET));
+    let secret = handed_over.or_else(|| own.orders.is_some().then(|| PathBuf::from(SECRET_OF_MACHINE)));
+    own.sealing = secret.as_deref().map_or(Ok(None), sealing)?;
     Ok(own)
 }
 
 /// The secret, where there is one: the unit hands over a remark when the machine has none.
-fn sealing(credentials: &Path) -> Result<Option<Arc<Sealing>>, ConfigError> {
-    match Sealing::read(&credentials.join(SECRET)) {
+fn sealing(path: &Path) -> Result<Option<Arc<Sealing>>, ConfigError> {
+    match Sealing::read(path) {
         Ok(sealing) => Ok(Some(Arc::new(sealing))),
         Err(SecretError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(SecretError::Nothing { .. }) => Ok(None),
@@ -70,14 +74,15 @@ mod tests {
     #[test]
     fn a_machine_without_a_secret_is_as_good_as_any_and_a_wrong_one_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(sealing(folder.path()).unwrap().is_none());
-        let write = |text: &str| std::fs::write(folder.path().join(SECRET), text).unwrap();
+        let file = folder.path().join(SECRET);
+        assert!(sealing(&file).unwrap().is_none());
+        let write = |text: &str| std::fs::write(&file, text).unwrap();
         write("# none\n");
-        assert!(sealing(folder.path()).unwrap().is_none());
+        assert!(sealing(&file).unwrap().is_none());
         write("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n");
-        assert!(sealing(folder.path()).unwrap().is_some());
+        assert!(sealing(&file).unwrap().is_some());
         write("password\n");
-        let error = sealing(folder.path()).unwrap_err().to_string();
+        let error = sealing(&file).unwrap_err().to_string();
         assert!(
             error.contains("acme-secret, line 1") && error.contains("openssl rand -base64 32"),
             "{error}"

@@ -367,6 +367,8 @@ pub(crate) fn outcome(arguments: &[&str], folder: &Path) -> (Option<i32>, String
     let output = Command::new(env!("CARGO_BIN_EXE_edge-router"))
         .args(arguments)
         .env("CONVOY_CONFIG_PATH", folder)
+        // What this machine has is not to be found.
+        .env("CREDENTIALS_DIRECTORY", folder)
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].concat();
