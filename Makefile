@@ -29,7 +29,7 @@ RELEASE := target/convoy-$(VERSION)-$(ARCH).tar.gz
 # Seconds of fuzzing, all targets together.
 FUZZ_SECONDS ?= 300
 
-.PHONY: help setup build install release lint test bench fuzz demo demo-down
+.PHONY: help setup build install release lint test bench outside fuzz demo demo-down
 
 help:
 	@echo 'make demo        the whole road on four machines (or on loopback), step by step'
@@ -41,6 +41,7 @@ help:
 	@echo 'make lint        format, lints, dependencies'
 	@echo 'make test        all tests, the scenarios on real machines included'
 	@echo 'make bench       benchmarks against the old ways, as tables'
+	@echo 'make outside     the edge router under slowhttptest and sslscan'
 	@echo 'make fuzz        coverage-guided fuzzing, FUZZ_SECONDS=300'
 
 setup:
@@ -118,6 +119,11 @@ test: setup release
 bench: setup release
 	cargo build --release --locked -p convoy-bench -p convoy-road
 	CONVOY_RELEASE=$(CURDIR)/$(RELEASE) target/release/convoy-bench
+
+outside:
+	packaging/setup-debian.sh build outside
+	cargo build --release --locked --bin edge-router --bin convoy-outside
+	target/release/convoy-outside
 
 fuzz:
 	packaging/setup-debian.sh build fuzz

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs what is needed on a Debian machine that has Rust, gcc and make.
-# Usage: setup-debian.sh [build] [test] [fuzz]      (build and test when none is named)
-#   build  what compiling needs: the compiler of etcd's protocol files
-#   test   what the tests on loopback and the cluster of real machines need
-#   fuzz   what libFuzzer is compiled with
+# Usage: setup-debian.sh [build] [test] [outside] [fuzz]   (build and test when none is named)
+#   build    what compiling needs: the compiler of etcd's protocol files
+#   test     what the tests on loopback and the cluster of real machines need
+#   outside  other people's tools that look at the edge router
+#   fuzz     what libFuzzer is compiled with
 # Does nothing, quickly and without a word, when all is there.
 set -eu
 
@@ -12,13 +13,15 @@ packages_of() {
     case $1 in
         build) echo 'protobuf-compiler=protoc libprotobuf-dev=/usr/include/google/protobuf/any.proto' ;;
         test)
-            echo 'curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl haproxy=haproxy iproute2=ip'
-            echo 'iptables=iptables jq=jq mmdebstrap=mmdebstrap nghttp2-client=h2load nginx-light=nginx'
+            echo 'chromium=chromium curl=curl dbus=dbus-daemon etcd-server=etcd etcd-client=etcdctl'
+            echo 'haproxy=haproxy iproute2=ip iptables=iptables jq=jq mmdebstrap=mmdebstrap'
+            echo 'nghttp2-client=h2load nginx-light=nginx'
             echo 'pebble=pebble systemd-container=systemd-nspawn util-linux=nsenter wrk=wrk'
             ;;
+        outside) echo 'nginx-light=nginx slowhttptest=slowhttptest sslscan=sslscan' ;;
         fuzz) echo 'g++=g++' ;;
         *)
-            echo "setup-debian.sh: there is no section $1; sections are build, test and fuzz" >&2
+            echo "setup-debian.sh: there is no section $1; sections are build, test, outside and fuzz" >&2
             exit 64
             ;;
     esac

@@ -15,6 +15,25 @@ use crate::order::{self, Context, Desk};
 use crate::serve::{Answers, Channels, Keeper, World};
 use crate::{Metrics, Settings, SettingsError, Status};
 
+/// Answers to an authority that fetches the proof of a name (RFC 8555, section 8.3), for those who serve requests.
+#[derive(Debug, Clone)]
+pub struct Http01 {
+    answers: Arc<Answers>,
+    metrics: Arc<Metrics>,
+}
+
+impl Http01 {
+    /// The body for a request for `/.well-known/acme-challenge/<token>` of that host, to be sent as text/plain; none for what
+    /// nobody waits for. The host may have a port. Takes no lock, and has to be asked before anything redirects to HTTPS.
+    pub fn answer(&self, host: &str, token: &str) -> Option<Arc<str>> {
+        let answer = self.answers.find(host, token);
+        let counter =
+            if answer.is_some() { &self.metrics.http01_answered } else { &self.metrics.http01_unknown };
+        counter.increment();
+        answer
+    }
+}
+
 /// Certificates that are served, kept in step and ordered. Its work goes on in tasks of its own, and ends when it is
 /// dropped; [`Certificates::stop`] lets another edge go on at once.
 #[derive(Debug)]
@@ -80,14 +99,9 @@ impl Certificates {
         Arc::clone(&self.resolver)
     }
 
-    /// The body for a request for `/.well-known/acme-challenge/<token>` of that host, to be sent as text/plain; none is 404.
-    /// The host may have a port. Takes no lock, and has to be asked before anything redirects to HTTPS.
-    pub fn answer_http01(&self, host: &str, token: &str) -> Option<Arc<str>> {
-        let answer = self.answers.find(host, token);
-        let counter =
-            if answer.is_some() { &self.metrics.http01_answered } else { &self.metrics.http01_unknown };
-        counter.increment();
-        answer
+    /// What requests of an authority are answered with.
+    pub fn http01(&self) -> Http01 {
+        Http01 { answers: Arc::clone(&self.answers), metrics: Arc::clone(&self.metrics) }
     }
 
     /// The names that have a route: for these, and no others, certificates are ordered. Before the first call nothing is.

@@ -20,7 +20,7 @@
 //! let tls = convoy_certificates::server_config(certificates.resolver())?; // for rustls
 //! certificates.want(names); // again whenever the routes change
 //! // A request for /.well-known/acme-challenge/TOKEN, on any edge:
-//! let answer = certificates.answer_http01("a.example", "TOKEN"); // 200 and this as the body, or 404
+//! let answer = certificates.http01().answer("a.example", "TOKEN"); // 200 and this as the body, or 404
 //! // A connection that agreed on `convoy_certificates::ACME_TLS_ALPN` is closed after its handshake.
 //! for certificate in &certificates.status().borrow().certificates {
 //!     println!("{:?} until {} from {}", certificate.names, certificate.not_after, certificate.source);
@@ -43,7 +43,7 @@ mod serve;
 mod settings;
 mod status;
 
-pub use certificates::Certificates;
+pub use certificates::{Certificates, Http01};
 pub use clock::Clock;
 pub use external::{ExternalAccount, ExternalAccountError};
 pub use metrics::Metrics;

@@ -48,10 +48,14 @@ pub enum SecretError {
         /// Its line, counted from 1.
         line: usize,
     },
-    /// No line at all, or too much.
-    #[error(
-        "{path}: it has to have 1 to 16 lines with a secret each; make one with: openssl rand -base64 32"
-    )]
+    /// Nothing but remarks.
+    #[error("{path}: there is no secret in it; make one with: openssl rand -base64 32")]
+    Nothing {
+        /// The file.
+        path: String,
+    },
+    /// Too much.
+    #[error("{path}: it has more than 16 secrets, or is no file of secrets at all; remove those of old")]
     Count {
         /// The file.
         path: String,
@@ -143,10 +147,10 @@ impl Sealing {
             let secret = bytes.and_then(Secret::new);
             secrets.push(secret.ok_or(SecretError::Line { path: path.to_owned(), line: number + 1 })?);
         }
-        if (1..=SECRETS_MAX).contains(&secrets.len()) {
-            Ok(Self { secrets, random: SystemRandom::new() })
-        } else {
-            Err(SecretError::Count { path: path.to_owned() })
+        match secrets.len() {
+            0 => Err(SecretError::Nothing { path: path.to_owned() }),
+            1..=SECRETS_MAX => Ok(Self { secrets, random: SystemRandom::new() }),
+            _ => Err(SecretError::Count { path: path.to_owned() }),
         }
     }
 
@@ -237,12 +241,12 @@ pub(crate) mod tests {
     fn a_file_of_secrets_is_checked_line_by_line() {
         let good = BASE64_STANDARD.encode([7; 32]);
         for (text, expected) in [
-            (String::new(), Some("1 to 16 lines")),
-            ("# nothing\n\n".to_owned(), Some("1 to 16 lines")),
+            (String::new(), Some("no secret in it")),
+            ("# nothing\n\n".to_owned(), Some("no secret in it")),
             (format!("# mine\n{good}\n"), None),
             (format!("{good}\npassword\n"), Some("secrets, line 2: not 32 bytes")),
             (BASE64_STANDARD.encode([7; 31]), Some("line 1")),
-            (format!("{good}\n").repeat(17), Some("1 to 16 lines")),
+            (format!("{good}\n").repeat(17), Some("more than 16")),
         ] {
             let error = Sealing::parse("secrets", &text).err().map(|error| error.to_string());
             match expected {

@@ -73,7 +73,8 @@ impl Settings {
         }
     }
 
-    pub(crate) fn validate(&self, has_store: bool) -> Result<(), SettingsError> {
+    /// Looks for what contradicts or lacks something, which [`crate::Certificates::start`] would refuse.
+    pub fn validate(&self, has_store: bool) -> Result<(), SettingsError> {
         let Some(orders) = &self.orders else { return Ok(()) };
         orders.validate()?;
         if self.sealing.is_none() {

@@ -19,6 +19,8 @@ pub struct Status {
     pub names: Vec<NameStatus>,
     /// The edge that orders, where one is known.
     pub leader: Option<InstanceName>,
+    /// What the store has is in; before, certificates of the store are those that an earlier run kept.
+    pub is_listed: bool,
     /// Why the store can't be read; what was read last is served on.
     pub store_error: Option<String>,
     /// What kept this edge from ordering when it was its turn last.

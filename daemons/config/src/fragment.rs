@@ -17,13 +17,14 @@ pub trait Merge {
     fn merge(&mut self, later: Self);
 }
 
-/// Implements [`Merge`] for a struct whose fields are all `Option`s.
+/// Implements [`Merge`] for a struct whose fields are `Option`s, and behind a semicolon tables that are merged themselves.
 #[macro_export]
 macro_rules! merge_options {
-    ($fragment:ty { $($field:ident),+ $(,)? }) => {
+    ($fragment:ty { $($field:ident),+ $(,)? $(; $($table:ident),+ $(,)?)? }) => {
         impl $crate::Merge for $fragment {
             fn merge(&mut self, later: Self) {
                 $(if later.$field.is_some() { self.$field = later.$field; })+
+                $($($crate::Merge::merge(&mut self.$table, later.$table);)+)?
             }
         }
     };
@@ -91,9 +92,19 @@ mod tests {
     struct Sample {
         domains: Option<Vec<String>>,
         retries: Option<u32>,
+        #[serde(default)]
+        inner: Inner,
     }
 
-    merge_options!(Sample { domains, retries });
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        first: Option<u32>,
+        second: Option<u32>,
+    }
+
+    merge_options!(Sample { domains, retries; inner });
+    merge_options!(Inner { first, second });
 
     fn read(files: &[(&str, &str)]) -> Result<Sample, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
@@ -108,9 +119,12 @@ mod tests {
         let sample = read(&[
             ("10-base.toml", "[edge-router]\ndomains = ['a.example']\nretries = 1\n"),
             ("20-site.toml", "[edge-router]\nretries = 3\n[etcd]\nendpoints = []\n"),
+            ("30-inner.toml", "[edge-router.inner]\nfirst = 1\nsecond = 1\n"),
+            ("40-inner.toml", "[edge-router.inner]\nsecond = 2\n"),
         ])
         .unwrap();
-        assert_eq!(sample, Sample { domains: Some(vec!["a.example".into()]), retries: Some(3) });
+        let inner = Inner { first: Some(1), second: Some(2) };
+        assert_eq!(sample, Sample { domains: Some(vec!["a.example".into()]), retries: Some(3), inner });
     }
 
     #[test]
@@ -125,6 +139,7 @@ mod tests {
         for (text, expected) in [
             ("\n[edge-router]\ndomain = 1\n", "a.toml:3: unknown field `domain`"),
             ("\n[edge_router]\n", "a.toml:2: unknown table [edge_router]"),
+            ("[edge-router.inner]\n\nthird = 1\n", "a.toml:3: unknown field `third`"),
             ("[edge-router]\nretries = 'many'\n", "a.toml:2: invalid type"),
             ("[edge-router\n", "a.toml:1: "),
         ] {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use convoy_config::{ConfigError, SearchPath, etcd_inputs};
-use convoy_keys::{certificates_prefix, instances_root, routes_prefix, services_prefix};
+use convoy_keys::{instances_root, routes_prefix, services_prefix};
 use convoy_routing::{Import, RoutesFile};
 use convoy_store::{CautiousFeed, FeedEvent, OUTAGE_GRACE, Store, StoreSettings};
 
@@ -31,7 +31,7 @@ impl Changes {
     /// Follows the store that the configuration names.
     pub(crate) fn of_store(imports: &[Import]) -> anyhow::Result<(Self, Store)> {
         let store = Store::new(StoreSettings::try_from(etcd_inputs(&SearchPath::system())?)?)?;
-        let mut prefixes = vec![services_prefix(), routes_prefix(), instances_root(), certificates_prefix()];
+        let mut prefixes = vec![services_prefix(), routes_prefix(), instances_root()];
         prefixes.extend(imports.iter().map(|import| import.prefix.as_str()));
         let feed = store.follow(&prefixes);
         Ok((Self::Store(feed.cautious(OUTAGE_GRACE)), store))

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use convoy_acme::Clock;
 use convoy_config::{ConfigError, SearchPath, etcd_inputs};
 use convoy_routing::{Domain, Routes, Table};
 use convoy_store::{Store, StoreSettings};
 
 use crate::settings::Settings;
-use crate::{certificates, routes_file};
+use crate::{certificates, orders, routes_file};
 
 /// Looks at everything that could be wrong before the start, and says what would be done.
 pub fn check(settings: &Settings) -> anyhow::Result<()> {
@@ -20,6 +21,7 @@ pub fn check(settings: &Settings) -> anyhow::Result<()> {
     if let Some(path) = &settings.routes {
         return check_file(path);
     }
+    certificates::settings(settings, None)?.validate(true).map_err(|error| orders::with_key(&error))?;
     let etcd = etcd_inputs(&SearchPath::system())?;
     let endpoints = etcd.endpoints.join(", ");
     // Reads certificates and checks addresses, but connects to nobody.
@@ -60,10 +62,11 @@ fn check_file(path: &Path) -> anyhow::Result<()> {
 }
 
 fn check_certificates(folder: &Path) -> anyhow::Result<()> {
-    let (mut names, problems) = certificates::look(folder);
-    if let Some((path, error)) = problems.first() {
-        return Err(ConfigError::value("certificates", format!("{}: {error}", path.display())).into());
+    let (certificates, problems) = convoy_acme::look(folder, Clock::system().now());
+    if let Some(problem) = problems.first() {
+        return Err(ConfigError::value("certificates", problem.to_string()).into());
     }
+    let mut names: Vec<_> = certificates.into_iter().flat_map(|certificate| certificate.names).collect();
     names.sort();
     writeln!(std::io::stdout().lock(), "{} has certificates for {}.", folder.display(), names.join(", "))
         .context("standard output is closed")

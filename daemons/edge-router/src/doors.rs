@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use convoy_acme::Certificates;
 use convoy_certificates::server_config;
 use convoy_config::ConfigError;
-use convoy_proxy::{Listener, Tls};
+use convoy_proxy::{Listener, Proofs, Tls};
 
-use crate::certificates::CertificateStore;
 use crate::settings::Settings;
 use crate::sockets::{Kind, Named};
 
@@ -22,24 +22,27 @@ pub(crate) fn certificates_folder(settings: &Settings, sockets: &[Named]) -> Opt
 pub(crate) fn listeners(
     settings: &mut Settings,
     sockets: Vec<Named>,
-    certificates: &CertificateStore,
+    certificates: &Certificates,
 ) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::with_capacity(sockets.len());
     for Named { name, socket } in sockets {
         let proxy_protocol = settings.proxy_protocol.contains(&name);
-        let tls = match Kind::of(&name) {
+        let (tls, proofs) = match Kind::of(&name) {
             Some(Kind::Https) => {
                 settings.proxy.https_port = settings.proxy.https_port.or(socket.port());
-                Some(tls(settings, &name, certificates)?)
+                (Some(tls(settings, &name, certificates)?), None)
             }
-            Some(Kind::Http) | None => None,
+            Some(Kind::Http) | None => {
+                let http01 = certificates.http01();
+                (None, Some(Proofs::new(move |host, token| http01.answer(host, token))))
+            }
         };
-        listeners.push(Listener { socket, tls, proxy_protocol });
+        listeners.push(Listener { socket, tls, proxy_protocol, proofs });
     }
     Ok(listeners)
 }
 
-fn tls(settings: &Settings, socket: &str, certificates: &CertificateStore) -> anyhow::Result<Tls> {
+fn tls(settings: &Settings, socket: &str, certificates: &Certificates) -> anyhow::Result<Tls> {
     if settings.certificates.is_none() && settings.routes.is_some() {
         let problem = format!(
             "the socket {socket} is for TLS and there are no certificates; give --certificates FOLDER"

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use convoy_keys::{AppName, certificates_prefix};
+use convoy_keys::AppName;
 use convoy_routing::{Document, Effect, Routes, RoutesFile, Tier};
 use convoy_service::message;
 use convoy_store::{Change, FeedEvent};
 use tokio::time::Instant;
 
-use crate::certificates::CertificateStore;
 use crate::imports::Imports;
 use crate::saved::Saved;
 
@@ -34,16 +33,14 @@ pub(crate) struct Follower {
     pub(crate) source: Source,
     /// Entries of the routes file that are of no use.
     pub(crate) refused: usize,
-    pub(crate) certificates: CertificateStore,
     pub(crate) imports: Imports,
     written: BTreeMap<AppName, Document>,
     away: Option<(Instant, String)>,
 }
 
 impl Follower {
-    pub(crate) fn new(certificates: CertificateStore, imports: Imports) -> Self {
+    pub(crate) fn new(imports: Imports) -> Self {
         Self {
-            certificates,
             imports,
             routes: Routes::new(),
             revision: 0,
@@ -57,9 +54,6 @@ impl Follower {
     /// Starts from an earlier run's table.
     pub(crate) fn adopt(&mut self, saved: &Saved) {
         self.routes = saved.routes();
-        for (key, text) in &saved.certificates {
-            self.put_certificate(key, text.as_bytes());
-        }
         for (key, text) in &saved.imported {
             self.imports.put(key, text.as_bytes());
         }
@@ -78,10 +72,8 @@ impl Follower {
         match event {
             FeedEvent::Listed(snapshot) => {
                 for entry in snapshot.entries.values() {
-                    self.put_certificate(&entry.key, &entry.value);
                     self.imports.put(&entry.key, &entry.value);
                 }
-                self.certificates.retain(|key| snapshot.entries.contains_key(key));
                 self.imports.retain(|key| snapshot.entries.contains_key(key));
                 let entries = snapshot.entries.values();
                 let effects = self.routes.replace(
@@ -145,14 +137,6 @@ impl Follower {
 
     fn change(&mut self, change: &Change, now: u64) -> Effect {
         match change {
-            Change::Put(entry) if entry.key.starts_with(certificates_prefix()) => {
-                self.put_certificate(&entry.key, &entry.value);
-                Effect::None
-            }
-            Change::Delete { key, .. } if key.starts_with(certificates_prefix()) => {
-                self.certificates.delete(key);
-                Effect::None
-            }
             Change::Put(entry) if self.imports.wants(&entry.key) => {
                 self.imports.put(&entry.key, &entry.value);
                 Effect::None
@@ -170,17 +154,6 @@ impl Follower {
         match self.imports.documents() {
             Some(documents) => self.routes.replace_documents(documents, now),
             None => BTreeSet::new(),
-        }
-    }
-
-    fn put_certificate(&mut self, key: &str, value: &[u8]) {
-        if let Err(error) = self.certificates.put(key, value) {
-            tracing::warn!(
-                MESSAGE_ID = message::VALUE_SKIPPED,
-                KEY = key,
-                error,
-                "the certificate {key} is unusable and is skipped: {error}"
-            );
         }
     }
 
@@ -287,7 +260,7 @@ mod tests {
 
     #[test]
     fn events_become_routes() {
-        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        let mut follower = Follower::new(Imports::default());
         let entries =
             BTreeMap::from([("/services/a/lb/1".to_owned(), entry("/services/a/lb/1", "10.0.0.1:80", 3))]);
         let listed = FeedEvent::Listed(Snapshot { revision: Revision::new(10), entries });
@@ -310,7 +283,7 @@ mod tests {
     #[test]
     fn an_entry_that_is_of_no_use_takes_nothing_away() {
         let file = |text: &str| RoutesFile::parse(text.as_bytes()).unwrap();
-        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        let mut follower = Follower::new(Imports::default());
         let entry = |host: &str, target: &str| format!(r#"{{"host":"{host}","targets":["{target}"]}}"#);
         let (a, b) = (entry("a.example", "10.0.0.1:80"), entry("b.example", "10.0.0.2:80"));
         let changed = follower.take_file(file(&format!(r#"{{"routes":[{a},{b}]}}"#)), 0);
@@ -324,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_changes_nothing_and_is_noticed_once() {
-        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        let mut follower = Follower::new(Imports::default());
         follower.routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
         let stale = |error: &str| FeedEvent::Stale { error: error.to_owned() };
         assert!(follower.take(&stale("first"), 0).is_empty());
@@ -340,8 +313,8 @@ mod tests {
         let mut routes = Routes::new();
         routes.put("/services/a/lb/1", b"10.0.0.1:80", 3, 0);
         routes.put("/services/gone/lb/1", b"10.0.0.9:80", 4, 0);
-        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
-        follower.adopt(&Saved::of(&routes, &CertificateStore::default(), &Imports::default(), 8, 100));
+        let mut follower = Follower::new(Imports::default());
+        follower.adopt(&Saved::of(&routes, &Imports::default(), 8, 100));
         assert_eq!((follower.source, follower.revision), (Source::File(100), 8));
         let entries =
             BTreeMap::from([("/services/a/lb/1".to_owned(), entry("/services/a/lb/1", "10.0.0.1:80", 3))]);

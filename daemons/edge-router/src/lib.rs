@@ -17,6 +17,7 @@ mod files;
 mod follower;
 mod imports;
 mod metrics;
+mod orders;
 mod report;
 mod router;
 pub mod routes_file;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use convoy_acme::Status;
 use convoy_certificates::Resolver;
 use convoy_proxy::{LATENCY_BOUNDS_MS, Metrics, Reason, RouteTotals};
 use convoy_service::metrics::{self, Registry};
@@ -13,6 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::sync::watch;
 
 /// What the router's own loop knows.
 #[derive(Debug, Default)]
@@ -30,11 +32,19 @@ pub(crate) struct Gauges {
 struct Gathered {
     proxy: Arc<Metrics>,
     gauges: Arc<Gauges>,
-    certificates: Arc<Resolver>,
+    certificates: Counted,
+}
+
+/// Where numbers about certificates come from.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) orders: Arc<convoy_acme::Metrics>,
+    pub(crate) status: watch::Receiver<Arc<Status>>,
 }
 
 /// Makes the numbers readable at `metrics.sock` in the runtime directory.
-pub(crate) fn serve(folder: &Path, proxy: Arc<Metrics>, gauges: Arc<Gauges>, certificates: Arc<Resolver>) {
+pub(crate) fn serve(folder: &Path, proxy: Arc<Metrics>, gauges: Arc<Gauges>, certificates: Counted) {
     let path = folder.join("metrics.sock");
     match metrics::bind(&path) {
         Ok(listener) => {
@@ -92,14 +102,39 @@ impl Collector for Gathered {
         let help = "Unix time at which the certificate of a name ends";
         let mut family =
             encoder.encode_descriptor("certificate_end_seconds", help, None, MetricType::Gauge)?;
-        for (name, end) in self.certificates.certificates().ends() {
+        for (name, end) in self.certificates.resolver.certificates().ends() {
             ConstGauge::new(end).encode(family.encode_family(&[("name", name.as_str())])?)?;
         }
+        self.encode_orders(&mut encoder)?;
         self.encode_routes(encoder)
     }
 }
 
 impl Gathered {
+    fn encode_orders(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Counted { resolver, orders, status } = &self.certificates;
+        for (name, help, value) in [
+            ("acme_orders_placed", "Orders placed with the authority", orders.orders_placed()),
+            (
+                "acme_orders_taken_over",
+                "Orders of another edge that were gone on with",
+                orders.orders_taken_over(),
+            ),
+            ("acme_orders_failed", "Orders that failed, each try counted", orders.orders_failed()),
+            ("acme_certificates_issued", "Certificates that were got", orders.certificates_issued()),
+            ("acme_http01_answered", "Proofs given to an authority over HTTP", orders.http01_answered()),
+            ("acme_http01_unknown", "Requests for proofs that nobody waits for", orders.http01_unknown()),
+            ("acme_tls_alpn01_proved", "Proofs given to an authority over TLS", resolver.proved()),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
+        }
+        let problems = i64::try_from(status.borrow().problems.len()).unwrap_or(i64::MAX);
+        let help = "Certificates, files and keys that are of no use";
+        let metric = encoder.encode_descriptor("certificate_problems", help, None, MetricType::Gauge)?;
+        ConstGauge::new(problems).encode(metric)
+    }
+
     fn encode_routes(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let routes = self.proxy.route_totals();
         let mut family =
@@ -158,13 +193,19 @@ mod tests {
         registry.register_collector(Box::new(Gathered {
             proxy: Arc::default(),
             gauges,
-            certificates: Arc::default(),
+            certificates: Counted {
+                resolver: Arc::default(),
+                orders: Arc::default(),
+                status: watch::channel(Arc::default()).1,
+            },
         }));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             "edge_router_table_revision 4711",
             "edge_router_ejections_total 0",
+            "edge_router_acme_orders_placed_total 0",
+            "edge_router_certificate_problems 0",
             "edge_router_failures_total{reason=\"no-target\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

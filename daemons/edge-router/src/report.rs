@@ -41,13 +41,12 @@ mod tests {
     use convoy_store::FeedEvent;
 
     use super::*;
-    use crate::certificates::CertificateStore;
     use crate::imports::Imports;
     use crate::saved::Saved;
 
     #[test]
     fn the_status_tells_the_story() {
-        let mut follower = Follower::new(CertificateStore::default(), Imports::default());
+        let mut follower = Follower::new(Imports::default());
         follower.routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
         follower.routes.put("/services/a/lb/2", b"10.0.0.2:80", 1, 0);
         follower.revision = 4711;
@@ -55,7 +54,7 @@ mod tests {
             status(&follower, 12, 0),
             "serving 1 service, 2 targets, revision 4711, 12 open connections"
         );
-        let saved = Saved::of(&follower.routes, &follower.certificates, &follower.imports, 4711, 100);
+        let saved = Saved::of(&follower.routes, &follower.imports, 4711, 100);
         follower.adopt(&saved);
         follower.take(&FeedEvent::Stale { error: "refused".to_owned() }, 0);
         assert_eq!(

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use convoy_acme::Certificates;
 use convoy_keys::AppName;
 use convoy_proxy::{Drained, Proxy};
 use convoy_routing::Conflict;
@@ -16,11 +17,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::acknowledge::Acknowledgement;
+use crate::certificates;
 use crate::changes::{Change, Changes};
 use crate::follower::{Follower, Source};
 use crate::metrics::Gauges;
 use crate::report;
-use crate::run::{look_at_certificates, take, unix_time};
+use crate::run::{take, unix_time};
 use crate::saved::Saved;
 use crate::settings::Settings;
 use crate::status_page::Facts;
@@ -41,9 +43,13 @@ const REMEMBER_EMPTY: Duration = Duration::from_secs(3600);
 const EVENTS_AT_ONCE: usize = 1000;
 /// More than a drain and the end of everything else can take together.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+/// How long another edge may take to be told that it orders from now on.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
 pub(crate) struct Router {
     pub(crate) follower: Follower,
     pub(crate) proxy: Proxy,
+    pub(crate) certificates: Certificates,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) settings: Settings,
     pub(crate) notifier: Notifier,
@@ -64,6 +70,7 @@ pub(crate) struct Router {
 impl Router {
     pub(crate) fn begin(&mut self) {
         self.tell_conflicts();
+        self.certificates.want(certificates::wanted(&self.proxy.table()));
         tracing::info!(
             SERVICES = self.follower.routes.service_count(),
             TARGETS = self.follower.routes.target_count(),
@@ -120,7 +127,6 @@ impl Router {
             let Some(change) = changes.next().now_or_never() else { break };
             apps.extend(take(&mut self.follower, change, now));
         }
-        look_at_certificates(&mut self.follower);
         self.publish(&apps);
         if self.follower.source == source {
             self.acknowledge(&apps);
@@ -132,11 +138,20 @@ impl Router {
 
     fn publish(&mut self, changed: &BTreeSet<AppName>) {
         if !changed.is_empty() {
-            let table = self.proxy.table().next(&self.follower.routes, self.follower.revision);
-            self.proxy.publish(table);
+            self.publish_table();
             self.unsaved = true;
             self.follower.tell(changed);
             self.tell_conflicts();
+        }
+    }
+
+    fn publish_table(&self) {
+        let former = self.proxy.table();
+        let table = former.next(&self.follower.routes, self.follower.revision);
+        let wanted = (!table.has_hosts_of(&former)).then(|| certificates::wanted(&table));
+        self.proxy.publish(table);
+        if let Some(names) = wanted {
+            self.certificates.want(names);
         }
     }
 
@@ -152,11 +167,9 @@ impl Router {
     fn look(&mut self) {
         let now = unix_time();
         if self.follower.routes.forget_empty(now.saturating_sub(REMEMBER_EMPTY.as_secs())) {
-            let table = self.proxy.table().next(&self.follower.routes, self.follower.revision);
-            self.proxy.publish(table);
+            self.publish_table();
         }
         self.tell_dropped();
-        look_at_certificates(&mut self.follower);
         // What comes from the store is kept; what comes from the file is there already.
         if self.unsaved && self.follower.source == Source::Store {
             self.save(now);
@@ -171,13 +184,7 @@ impl Router {
             return;
         }
         self.unsaved = false;
-        let saved = Saved::of(
-            &self.follower.routes,
-            &self.follower.certificates,
-            &self.follower.imports,
-            self.follower.revision,
-            now,
-        );
+        let saved = Saved::of(&self.follower.routes, &self.follower.imports, self.follower.revision, now);
         self.saving = Some(tokio::task::spawn_blocking(move || write(&saved, &folder)));
     }
 
@@ -254,6 +261,8 @@ impl Router {
             acknowledgement.release().await;
         }
         let drained = self.drain().await;
+        // Up to here this edge answered an authority like all others.
+        self.certificates.stop(HAND_OVER).await;
         if let Some(saving) = self.saving.take()
             && saving.await.is_err()
         {
@@ -266,7 +275,6 @@ impl Router {
             write(
                 &Saved::of(
                     &self.follower.routes,
-                    &self.follower.certificates,
                     &self.follower.imports,
                     self.follower.revision,
                     unix_time(),

@@ -5,27 +5,27 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use convoy_acme::Certificates;
 use convoy_keys::AppName;
 use convoy_proxy::Proxy;
 use convoy_routing::Table;
-use convoy_service::{Notifier, Shutdown, message};
+use convoy_service::{Notifier, Shutdown};
 use convoy_store::FeedEvent;
 use tokio::time::{Instant, timeout};
 
 use crate::access_log::Logs;
 use crate::acknowledge::Acknowledgement;
-use crate::certificates::CertificateStore;
 use crate::changes::{Change, Changes};
 use crate::doors::{certificates_folder, listeners};
-use crate::files;
 use crate::follower::{Follower, Source};
 use crate::imports::Imports;
-use crate::metrics::{self, Gauges};
+use crate::metrics::{self, Counted, Gauges};
 use crate::router::Router;
 use crate::saved::Saved;
 use crate::settings::Settings;
 use crate::sockets::Named;
 use crate::status_page::{self, Facts, Sources};
+use crate::{certificates, files, orders};
 
 /// How long the store may take at the start before an earlier run's table is used.
 const FIRST_LISTING: Duration = Duration::from_secs(2);
@@ -35,18 +35,18 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     bound_connections(&mut settings);
     let mut shutdown = Shutdown::install().context("signals can't be handled")?;
     let notifier = Notifier::from_env();
-    let mut follower = Follower::new(
-        CertificateStore::new(certificates_folder(&settings, &sockets)),
-        Imports::new(settings.imports.clone()),
-    );
-    let (mut changes, acknowledgement) = if let Some(path) = &settings.routes {
+    let mut follower = Follower::new(Imports::new(settings.imports.clone()));
+    let (mut changes, store) = if let Some(path) = &settings.routes {
         let (changes, file) = Changes::of_file(path)?;
         follower.take_file(file, unix_time());
         (changes, None)
     } else {
         let (changes, store) = Changes::of_store(&settings.imports)?;
-        (changes, Some(Acknowledgement::new(&store, settings.consumer.clone())))
+        (changes, Some(store))
     };
+    let acknowledgement = store.as_ref().map(|store| Acknowledgement::new(store, settings.consumer.clone()));
+    let own = certificates::settings(&settings, certificates_folder(&settings, &sockets))?;
+    let certificates = Certificates::start(own, store).map_err(|error| orders::with_key(&error))?;
     if settings.routes.is_none() && settings.domains.is_empty() {
         tracing::warn!(
             "no domains are set, so apps are found by their bare names only; set [edge-router] domains"
@@ -59,8 +59,13 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
         () = shutdown.wait() => return Ok(()),
         () = first_table(&mut follower, &mut changes, &settings, &notifier) => {}
     }
-    look_at_certificates(&mut follower);
-    let listeners = listeners(&mut settings, sockets, &follower.certificates)?;
+    if settings.routes.is_none() {
+        tokio::select! {
+            () = shutdown.wait() => return Ok(()),
+            () = first_certificates(&certificates) => {}
+        }
+    }
+    let listeners = listeners(&mut settings, sockets, &certificates)?;
 
     let gauges = Arc::new(Gauges::default());
     let (logs, log_writer) =
@@ -71,13 +76,24 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
         .context("the workers can't be started")?;
     let facts = Arc::new(Mutex::new(Facts::default()));
     if let Some(folder) = &settings.runtime_dir {
-        metrics::serve(folder, proxy.metrics(), Arc::clone(&gauges), follower.certificates.resolver());
-        let sources = Sources { facts: Arc::clone(&facts), table: proxy.reader(), metrics: proxy.metrics() };
+        let counted = Counted {
+            resolver: certificates.resolver(),
+            orders: certificates.metrics(),
+            status: certificates.status(),
+        };
+        metrics::serve(folder, proxy.metrics(), Arc::clone(&gauges), counted);
+        let sources = Sources {
+            facts: Arc::clone(&facts),
+            table: proxy.reader(),
+            metrics: proxy.metrics(),
+            certificates: certificates.status(),
+        };
         status_page::serve(folder, sources);
     }
     let mut router = Router {
         follower,
         proxy,
+        certificates,
         gauges,
         settings,
         notifier,
@@ -102,17 +118,12 @@ pub async fn run(mut settings: Settings, sockets: Vec<Named>) -> anyhow::Result<
     Ok(())
 }
 
-/// Serves certificates that changed, and tells those that can't be served.
-pub(crate) fn look_at_certificates(follower: &mut Follower) {
-    for (path, error) in follower.certificates.refresh() {
-        tracing::warn!(
-            MESSAGE_ID = message::VALUE_SKIPPED,
-            error = %error,
-            path = %path.display(),
-            "the certificate {} is unusable and is skipped: {error}",
-            path.display()
-        );
-    }
+/// Waits for the certificates that the store has, as long as for its routes: who connects first is not to be shown none.
+async fn first_certificates(certificates: &Certificates) {
+    let mut status = certificates.status();
+    let known = status.wait_for(|status| status.is_listed || status.store_error.is_some());
+    // Without an answer those of an earlier run are served, and the status tells.
+    let _ = timeout(FIRST_LISTING, known).await;
 }
 
 /// More connections than there is room for would end in failures that a limit answers with 503.

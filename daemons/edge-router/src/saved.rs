@@ -11,7 +11,6 @@ use convoy_routing::Routes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::certificates::CertificateStore;
 use crate::imports::Imports;
 
 /// Changes with the format; another one is not read.
@@ -42,9 +41,6 @@ pub(crate) struct Saved {
     pub(crate) time: u64,
     /// Key, value, revision of creation.
     keys: Vec<(String, String, i64)>,
-    /// Key and value of certificates.
-    #[serde(default)]
-    pub(crate) certificates: Vec<(String, String)>,
     /// Key and value of what is imported.
     #[serde(default)]
     pub(crate) imported: Vec<(String, String)>,
@@ -53,20 +49,13 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    pub(crate) fn of(
-        routes: &Routes,
-        certificates: &CertificateStore,
-        imports: &Imports,
-        revision: i64,
-        now: u64,
-    ) -> Self {
+    pub(crate) fn of(routes: &Routes, imports: &Imports, revision: i64, now: u64) -> Self {
         let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         Self {
             format: FORMAT,
             revision,
             time: now,
             keys: routes.entries().map(|(key, value, created)| (key, value.to_owned(), created)).collect(),
-            certificates: certificates.entries().map(|(key, text)| (key, text.to_owned())).collect(),
             imported: imports.entries().map(owned).collect(),
             empty: routes.empty_apps().map(|(app, since)| (app.to_string(), since)).collect(),
         }
@@ -104,7 +93,6 @@ impl Saved {
     /// Replaces the file in one step: who reads it finds the former table or this one, whole.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), SavedError> {
         let draft = folder.join("table.json.new");
-        // There may be private keys in it.
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
@@ -134,15 +122,12 @@ mod tests {
     fn a_table_comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Saved::read(folder.path()).unwrap().is_none());
-        let saved = Saved::of(&routes(), &CertificateStore::default(), &Imports::default(), 9, 1_700_000_000);
+        let saved = Saved::of(&routes(), &Imports::default(), 9, 1_700_000_000);
         saved.write(folder.path()).unwrap();
         saved.write(folder.path()).unwrap();
         let read = Saved::read(folder.path()).unwrap().unwrap();
         assert_eq!(read, saved);
-        assert_eq!(
-            Saved::of(&read.routes(), &CertificateStore::default(), &Imports::default(), 9, 1_700_000_000),
-            saved
-        );
+        assert_eq!(Saved::of(&read.routes(), &Imports::default(), 9, 1_700_000_000), saved);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
     }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoy_acme::OrderSettings;
 use convoy_config::{ConfigError, SearchPath, Span, load, machine_id, merge_options};
 use convoy_keys::{InstanceName, Network};
 use convoy_proxy::DrainLimits;
@@ -13,6 +14,7 @@ use convoy_routing::{Domain, Import};
 use serde::Deserialize;
 
 use crate::cli::Options;
+use crate::orders;
 use crate::sockets::{Address, Kind};
 
 /// Domains, separated by commas; wins over the files.
@@ -48,6 +50,8 @@ struct Fragment {
     tunnel_timeout: Option<Span>,
     upstream_keep_alive_timeout: Option<Span>,
     drain_timeout: Option<Span>,
+    #[serde(default)]
+    acme: orders::Fragment,
 }
 
 merge_options!(Fragment {
@@ -70,7 +74,8 @@ merge_options!(Fragment {
     stall_timeout,
     tunnel_timeout,
     upstream_keep_alive_timeout,
-    drain_timeout,
+    drain_timeout;
+    acme
 });
 
 /// Where the access log goes.
@@ -116,6 +121,10 @@ pub struct Settings {
     pub routes: Option<PathBuf>,
     /// A folder with certificates.
     pub certificates: Option<PathBuf>,
+    /// How certificates are ordered, where they are.
+    pub orders: Option<OrderSettings>,
+    /// What LoadCredential= of the unit put there (systemd.exec(5)).
+    pub credentials: Option<PathBuf>,
     /// Key layouts of other proxies that are followed, too.
     pub imports: Vec<Import>,
     /// Names of the sockets on which trusted proxies begin with the PROXY protocol.
@@ -151,6 +160,7 @@ impl Settings {
             Some(text) => Some(parse("--threads, EDGE_ROUTER_THREADS", text)?),
             None => fragment.threads,
         };
+        let credentials = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let access_log =
             options.access_log.clone().filter(|text| !text.trim().is_empty()).or(fragment.access_log.clone());
         Ok(Self {
@@ -174,8 +184,9 @@ impl Settings {
                 .certificates
                 .clone()
                 .or_else(|| fragment.certificates.clone())
-                // What LoadCredential= of the unit put there (systemd.exec(5)).
-                .or_else(|| variable("CREDENTIALS_DIRECTORY").map(PathBuf::from)),
+                .or_else(|| credentials.clone()),
+            orders: fragment.acme.clone().resolve(credentials.as_deref())?,
+            credentials,
             proxy_protocol: fragment.proxy_protocol.clone().unwrap_or_default(),
             state_dir: options.state_dir.clone().or_else(|| variable("STATE_DIRECTORY")).map(PathBuf::from),
             runtime_dir: options

@@ -104,11 +104,6 @@ pub fn routes_key(app: &AppName) -> String {
     format!("/convoy/routes/{app}")
 }
 
-/// `/convoy/certificates/`: chains and keys in PEM, by any name.
-pub fn certificates_prefix() -> &'static str {
-    crate::CERTIFICATES
-}
-
 /// `/convoy/instances/`: the records of all instances.
 pub fn instances_root() -> &'static str {
     "/convoy/instances/"

@@ -34,8 +34,8 @@ pub use cluster_key::{
 pub use endpoint::{Endpoint, EndpointError};
 pub use json::{Record, ValueError};
 pub use key::{
-    KeyError, ServiceKey, applied_key, certificates_prefix, instance_key, instances_prefix, instances_root,
-    lb_key, lb_prefix, routes_key, routes_prefix, services_prefix, upstream_key, upstream_prefix,
+    KeyError, ServiceKey, applied_key, instance_key, instances_prefix, instances_root, lb_key, lb_prefix,
+    routes_key, routes_prefix, services_prefix, upstream_key, upstream_prefix,
 };
 pub use machine::{MachineId, MachineIdError, MachineRecord, MaintenanceMode, MaintenanceRecord};
 pub use name::{AppName, InstanceName, NameError, UnitInstance};

@@ -50,6 +50,15 @@ pub(crate) fn refusal(reason: Reason, request_id: &HeaderValue, page: bool) -> R
     response
 }
 
+/// A text that was asked for.
+pub(crate) fn text(text: &str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::Full(Some(Bytes::copy_from_slice(text.as_bytes()))));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// Sends the client elsewhere.
 pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::Empty);
@@ -88,7 +97,7 @@ pub(crate) fn maintenance(wanted: &Maintenance, request_id: &HeaderValue) -> Res
 mod tests {
     use super::*;
 
-    fn text(response: Response<AnswerBody>) -> String {
+    fn body(response: Response<AnswerBody>) -> String {
         match response.into_body() {
             AnswerBody::Full(Some(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
             other => panic!("{other:?}"),
@@ -102,13 +111,13 @@ mod tests {
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "5");
         assert_eq!(
-            text(response),
+            body(response),
             "503 Service Unavailable\nThe service has no running instance at the moment.\n\
              reason no-target, request abc\n"
         );
         let page = refusal(Reason::NoRoute, &id, true);
         assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
-        assert!(text(page).contains("<h1>404 Not Found</h1>"));
+        assert!(body(page).contains("<h1>404 Not Found</h1>"));
     }
 
     #[test]

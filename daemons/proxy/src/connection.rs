@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use convoy_certificates::ACME_TLS_ALPN;
 use convoy_hygiene::{Origin, proxy_protocol};
 use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
@@ -311,6 +312,10 @@ async fn secured(
         }
     };
     let (_, session) = stream.get_ref();
+    if session.alpn_protocol() == Some(ACME_TLS_ALPN) {
+        // An authority that has seen the proof in the handshake, which is all it came for.
+        return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a proof was asked for and given"));
+    }
     let http2 = session.alpn_protocol() == Some(b"h2");
     let server_name =
         session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());

@@ -9,7 +9,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, request};
 use hyper::body::{Body, Incoming};
 
-use crate::answer::{maintenance, redirect, to_https};
+use crate::answer::{maintenance, redirect, text, to_https};
 use crate::attempts::Attempts;
 use crate::body::{AnswerBody, RequestBody};
 use crate::exchange::Exchange;
@@ -38,6 +38,9 @@ pub(crate) async fn forward(
     check_request(&mut parts)?;
     let (route, normal_path) = {
         let host = host(&parts.headers).map_err(|_| Reason::BadHost)?;
+        if let Some(proof) = client.door.proof(host.as_str(), parts.uri.path()) {
+            return Ok(Answered::ByUs(text(&proof)));
+        }
         if client.is_misdirected(host.as_str()) {
             return Err(Reason::Misdirected);
         }

@@ -34,7 +34,7 @@ mod upstream;
 mod wire;
 mod worker;
 
-pub use listener::{Covers, Listener, Socket, Tls};
+pub use listener::{Covers, Listener, Proofs, Socket, Tls};
 pub use metrics::{LATENCY_BOUNDS_MS, Metrics, RouteTotals, Totals};
 pub use proxy::{DrainLimits, Drained, Proxy, TableReader};
 pub use reason::Reason;

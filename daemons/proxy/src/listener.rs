@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+/// Where an authority asks for a proof, followed by a token.
+const PROOFS: &str = "/.well-known/acme-challenge/";
+
 /// A listening socket.
 #[derive(Debug)]
 pub enum Socket {
@@ -66,6 +69,26 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// Finds the proof for a host and a token.
+type FindProof = dyn Fn(&str, &str) -> Option<Arc<str>> + Send + Sync;
+
+/// Answers an authority that asks whether a host is ours (RFC 8555, section 8.3).
+#[derive(Clone)]
+pub struct Proofs(Arc<FindProof>);
+
+impl Proofs {
+    /// `find` gives the proof for a host and a token; none for what no authority waits for, which is routed.
+    pub fn new(find: impl Fn(&str, &str) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+}
+
+impl fmt::Debug for Proofs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Proofs").finish_non_exhaustive()
+    }
+}
+
 /// A door.
 #[derive(Debug)]
 pub struct Listener {
@@ -75,12 +98,14 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Whether trusted peers begin with the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Answers to an authority; it asks without TLS, and before anything else is looked at.
+    pub proofs: Option<Proofs>,
 }
 
 impl Listener {
     /// Plain HTTP.
     pub fn http(socket: TcpListener) -> Self {
-        Self { socket: Socket::Tcp(socket), tls: None, proxy_protocol: false }
+        Self { socket: Socket::Tcp(socket), tls: None, proxy_protocol: false, proofs: None }
     }
 }
 
@@ -90,11 +115,22 @@ pub(crate) struct Door {
     pub(crate) tls: Option<Tls>,
     pub(crate) proxy_protocol: bool,
     pub(crate) port: Option<u16>,
+    proofs: Option<Proofs>,
+}
+
+impl Door {
+    /// The proof that a request for this path asks for.
+    pub(crate) fn proof(&self, host: &str, path: &str) -> Option<Arc<str>> {
+        let token = path.strip_prefix(PROOFS)?;
+        let proofs = self.proofs.as_ref().filter(|_| self.tls.is_none())?;
+        (proofs.0)(host, token)
+    }
 }
 
 impl From<&Listener> for Door {
     fn from(listener: &Listener) -> Self {
-        let Listener { socket, tls, proxy_protocol } = listener;
-        Self { tls: tls.clone(), proxy_protocol: *proxy_protocol, port: socket.port() }
+        let Listener { socket, tls, proxy_protocol, proofs } = listener;
+        let (tls, proofs) = (tls.clone(), proofs.clone());
+        Self { tls, proxy_protocol: *proxy_protocol, port: socket.port(), proofs }
     }
 }

@@ -54,6 +54,10 @@ impl Paths {
         Ok(())
     }
 
+    fn is_empty(&self) -> bool {
+        self.all.is_none() && self.is_simple()
+    }
+
     fn is_simple(&self) -> bool {
         self.exact.is_empty() && self.prefixes.is_empty()
     }
@@ -108,6 +112,14 @@ impl Index {
         {
             self.clashes.push(Clash { host: host.clone(), path: path.clone(), winner, loser });
         }
+    }
+
+    /// The hosts that have rules, in no order.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = HostPattern> {
+        let any = (!self.any.is_empty()).then_some(HostPattern::Any);
+        let exact = self.exact.keys().cloned().map(HostPattern::Exact);
+        let one_label = self.one_label.keys().cloned().map(HostPattern::OneLabel);
+        exact.chain(one_label).chain(self.labels.keys().cloned().map(HostPattern::Labels)).chain(any)
     }
 
     /// The most specific host that has a rule for the path, and of its rules the one with the longest path.

@@ -98,6 +98,16 @@ impl Table {
         at.and_then(|at| self.rules.get(at)).map_or(&[], |rules| rules)
     }
 
+    /// The hosts that have a route, in no order.
+    pub fn hosts(&self) -> impl Iterator<Item = HostPattern> {
+        self.index.hosts()
+    }
+
+    /// Whether another table is known to have the same hosts and rules, without comparing them.
+    pub fn has_hosts_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.index, &other.index)
+    }
+
     /// What two apps want.
     pub fn conflicts(&self) -> impl Iterator<Item = Conflict> {
         let name = |place: usize| self.services.get(place).map(|service| service.app().clone());
@@ -287,6 +297,22 @@ mod tests {
         }
         let conflicts: Vec<_> = table.conflicts().map(|conflict| conflict.to_string()).collect();
         assert_eq!(conflicts, ["api and shop both want shop.d /; api gets it"]);
+    }
+
+    #[test]
+    fn hosts_with_a_route_are_listed_and_stay_the_same_while_only_targets_change() {
+        let mut routes = Routes::new();
+        routes.put("/services/a/lb/1", b"10.0.0.1:80", 1, 0);
+        routes.put("/convoy/routes/a", br#"{"host": ["*.a.example", "**.b.example", "*"]}"#, 1, 0);
+        let first = Table::empty(domains(&["d.example"])).next(&routes, 1);
+        let mut hosts: Vec<_> = first.hosts().map(|host| host.to_string()).collect();
+        hosts.sort();
+        assert_eq!(hosts, ["*", "**.b.example", "*.a.example", "a", "a.d.example"]);
+        routes.put("/services/a/lb/2", b"10.0.0.2:80", 2, 0);
+        let second = first.next(&routes, 2);
+        assert!(second.has_hosts_of(&first));
+        routes.put("/services/b/lb/1", b"10.0.0.2:80", 3, 0);
+        assert!(!second.next(&routes, 3).has_hosts_of(&second));
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub fn serve_in(runtime_directory: Option<PathBuf>, registry: Registry) {
     }
 }
 
-/// Answers scrapes for ever, one at a time; a broken reader only ends its own connection.
+/// Answers scrapes for ever, a few at a time; a broken reader only ends its own connection.
 pub async fn serve(registry: Arc<Registry>, listener: UnixListener) {
-    pages::serve(listener, |_| {
+    pages::serve(listener, move |_| {
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &registry) {
             Ok(()) => Page {

@@ -5,12 +5,15 @@
 //! `cargo test --test road` and a filter (`cargo test --test road -- machine`) work as everywhere.
 
 mod harness;
+mod servers;
 mod slow;
 mod stage;
+mod store;
 mod trouble;
 mod units;
 
 pub use harness::{Scenario, run};
+pub use servers::{answer, serve};
 pub use slow::{SlowWay, member};
 pub use stage::{DOMAIN, SOON, Stage, options};
 pub use trouble::{CLOCK, pass};

@@ -190,6 +190,7 @@ impl Keeper {
             problems: problems.into_iter().collect(),
             names: self.names(&world, now),
             leader: world.leader.clone(),
+            is_listed: world.has_listed,
             store_error: world.stale.clone(),
             order_error: self.channels.trouble.borrow_and_update().clone(),
         };

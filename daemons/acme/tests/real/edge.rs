@@ -51,7 +51,7 @@ impl Edge {
         let path = request.split(' ').nth(1).unwrap_or_default();
         let host = request.lines().find_map(|line| line.strip_prefix("Host: ")).unwrap_or_default();
         let token = path.strip_prefix("/.well-known/acme-challenge/");
-        let answer = token.and_then(|token| self.certificates.answer_http01(host, token));
+        let answer = token.and_then(|token| self.certificates.http01().answer(host, token));
         let text = match answer {
             Some(body) => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
             None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use convoy_test_pebble::{HTTP, TLS};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::edge::Edge;
-use crate::pebble::{HTTP, TLS};
 
 /// What the front does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,6 @@ mod failures;
 mod files;
 mod front;
 mod one_order;
-mod pebble;
 mod renewal;
 mod stage;
 mod suggestions;

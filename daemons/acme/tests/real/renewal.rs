@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use convoy_acme::Limits;
+use convoy_test_pebble::Options;
 
-use crate::pebble::Options;
 use crate::stage::Stage;
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! Everything together: a store, an authority, an address, and edges.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use convoy_acme::{Limits, OrderSettings, Sealing, Settings};
 use convoy_keys::{AcmeKey, Authority, CertificateName, InstanceName, LedgerRecord, Record};
 use convoy_store::{LeaseSettings, Store, StoreSettings};
 use convoy_test_etcd::Etcd;
+use convoy_test_pebble::{Options, Pebble, free_address, is_there};
 use tempfile::TempDir;
 
 use crate::edge::Edge;
 use crate::front::Front;
-use crate::pebble::{self, HTTP, Options, Pebble, TLS};
 
 /// How long it takes until another edge orders, when the one that did has died.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
@@ -36,7 +35,7 @@ impl Stage {
 
     /// With another kind of authority.
     pub(crate) async fn set_with(options: Options) -> Option<Self> {
-        if !pebble::is_there() {
+        if !is_there() {
             return None;
         }
         let address = free_address();
@@ -45,7 +44,7 @@ impl Stage {
             .unwrap();
         let (etcd, pebble, front) =
             tokio::join!(Etcd::start(1), Pebble::start(address, options), Front::start(address));
-        Some(Self { front, pebble, etcd: etcd.unwrap(), place })
+        Some(Self { front, pebble: pebble.unwrap(), etcd: etcd.unwrap(), place })
     }
 
     pub(crate) fn store(&self) -> Store {
@@ -111,15 +110,5 @@ impl Stage {
     /// All that is left in the store, by the kinds of the keys.
     pub(crate) async fn left(&self, kind: &str) -> usize {
         self.store().list(&format!("/convoy/acme/{kind}/")).await.unwrap().entries.len()
-    }
-}
-
-/// All of 127/8 is loopback: an address nobody else uses makes fixed ports free.
-fn free_address() -> IpAddr {
-    loop {
-        let address = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
-        if [HTTP, TLS, 14000, 8053, 8055].iter().all(|port| TcpListener::bind((address, *port)).is_ok()) {
-            return address.into();
-        }
     }
 }

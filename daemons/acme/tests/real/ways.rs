@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use convoy_acme::{DnsHook, ExternalAccount, OrderSettings, Step};
 use convoy_certificates::Certificate;
 use convoy_keys::ChallengeKind;
+use convoy_test_pebble::{CUSTOMER, Options};
 
-use crate::pebble::{CUSTOMER, Options};
 use crate::stage::{Stage, name};
 
 #[tokio::test]

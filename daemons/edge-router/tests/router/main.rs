@@ -8,9 +8,12 @@
     reason = "a test ends where its assumptions do; clippy sees that only inside test functions"
 )]
 
+mod acme;
+mod browser;
 mod file;
 mod http2;
 mod life;
+mod page;
 mod store;
 mod support;
 mod tls;

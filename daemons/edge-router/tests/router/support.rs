@@ -98,6 +98,13 @@ impl Door {
         Router::start(command)
     }
 
+    /// Starts a router with a store, and a door for TLS beside it.
+    pub(crate) fn open_whole(&self, endpoints: &str, port: u16, certificates: &Path) -> Router {
+        let mut command = self.command(endpoints);
+        command.env("TLS", format!("https=127.0.0.1:{port}")).env("CERTIFICATES", certificates);
+        Router::start(command)
+    }
+
     /// Waits for a notification that contains the text.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -112,14 +119,18 @@ impl Door {
     }
 
     pub(crate) fn metric(&self, name: &str) -> String {
-        let mut stream =
-            std::os::unix::net::UnixStream::connect(self.folder.path().join("metrics.sock")).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
-        found.unwrap_or_else(|| panic!("{name} in\n{text}"))
+        metric(self.folder.path(), name)
     }
+}
+
+/// A number of the router that has this folder for its sockets.
+pub(crate) fn metric(folder: &Path, name: &str) -> String {
+    let mut stream = std::os::unix::net::UnixStream::connect(folder.join("metrics.sock")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
+    found.unwrap_or_else(|| panic!("{name} in\n{text}"))
 }
 
 /// A running router. Killed when dropped.
@@ -130,7 +141,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (mut lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
@@ -150,6 +161,12 @@ impl Router {
     /// Waits for a line with this text; the thread that reads them may be a moment behind.
     pub(crate) fn wait_for_log(&self, text: &str) {
         eventually(text, || self.log().contains(text));
+    }
+
+    /// Ends it as a crash does: nobody is told.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub(crate) fn terminate(&self) {
@@ -303,6 +320,15 @@ impl Keys {
         self.runtime.block_on(self.store.delete(&format!("/services/{key}"))).unwrap().get()
     }
 
+    /// The value of a key.
+    pub(crate) fn get_at(&self, key: &str) -> Option<Vec<u8>> {
+        self.runtime.block_on(self.store.get(key)).unwrap().map(|entry| entry.value)
+    }
+
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     pub(crate) fn revision(&self) -> i64 {
         self.runtime.block_on(self.store.revision()).unwrap().get()
     }
@@ -328,7 +354,7 @@ pub(crate) fn until_answer(client: &mut Client, host: &str, expected: (u16, &str
     }
 }
 
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -341,6 +367,8 @@ pub(crate) fn outcome(arguments: &[&str], folder: &Path) -> (Option<i32>, String
     let output = Command::new(env!("CARGO_BIN_EXE_edge-router"))
         .args(arguments)
         .env("CONVOY_CONFIG_PATH", folder)
+        // What this machine has is not to be found.
+        .env("CREDENTIALS_DIRECTORY", folder)
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].concat();

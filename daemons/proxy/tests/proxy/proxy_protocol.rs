@@ -66,11 +66,8 @@ fn a_unix_socket_is_a_door_and_who_opens_it_is_trusted() {
     let backend = Backend::mirror();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("edge.sock");
-    let door = Listener {
-        socket: Socket::Unix(UnixListener::bind(&path).unwrap()),
-        tls: None,
-        proxy_protocol: false,
-    };
+    let socket = Socket::Unix(UnixListener::bind(&path).unwrap());
+    let door = Listener { socket, tls: None, proxy_protocol: false, proofs: None };
     // For its table.
     let edge = Edge::start(&[("a/lb/1", backend.address)]);
     let table = convoy_routing::Table::empty([].into()).next(&edge.routes, 1);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use convoy_proxy::Settings;
+use convoy_proxy::{Listener, Proofs, Settings};
 
 use crate::support::{Backend, Edge, eventually, field};
 
@@ -191,4 +191,34 @@ fn so_many_requests_at_a_time_and_no_more() {
     eventually("the second one's turn", || backend.heads().len() == 2);
     second.send("x");
     assert_eq!(second.answer(false).body, "ok");
+}
+
+#[test]
+fn an_authority_gets_its_proof_before_anything_else_is_looked_at() {
+    let backend = Backend::named("shop");
+    let proofs = Proofs::new(|host, token| {
+        let is_known = token == "known" && (host == "shop.example" || host == "nobody.example");
+        is_known.then(|| "known.thumbprint".into())
+    });
+    let mut edge = Edge::behind(Settings::default(), &[("shop/lb/1", backend.address)], |socket| Listener {
+        proofs: Some(proofs.clone()),
+        ..Listener::http(socket)
+    });
+    edge.document("shop", r#"{"host": "shop.example", "https": true, "routes": [{"host": "b.example"}]}"#);
+    for host in ["shop.example", "SHOP.example:80", "nobody.example"] {
+        let answer = edge.get(host, "/.well-known/acme-challenge/known");
+        let kind = answer.field("content-type").map(str::to_owned);
+        assert_eq!(
+            (answer.status, &*answer.body, kind.as_deref()),
+            (200, "known.thumbprint", Some("text/plain"))
+        );
+    }
+    assert_eq!(
+        edge.log_line(),
+        "GET shop.example/.well-known/acme-challenge/known 200 -/- - bytes=16 retries=0 "
+    );
+    // What nobody waits for is routed like everything else: an app may well prove names itself.
+    assert_eq!(edge.get("shop.example", "/.well-known/acme-challenge/other").status, 308);
+    assert_eq!(edge.get("shop.example", "/known").status, 308);
+    assert_eq!(edge.get("nobody.example", "/.well-known/acme-challenge/other").status, 404);
 }

@@ -1,45 +1,72 @@
-//! A real authority on loopback: pebble, and the name server that it asks. Both are killed when dropped.
+//! A real authority for tests: pebble, and the name server that it asks, on a loopback address of their own.
+//!
+//! All names lead to that address, and there the authority looks for proofs at the ports [`HTTP`] and [`TLS`]. Whoever is
+//! to be asked listens there.
 
 use std::fs::{self, File};
-use std::net::IpAddr;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use convoy_test_etcd::Certificates;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-pub(crate) const HTTP: u16 = 5002;
-pub(crate) const TLS: u16 = 5001;
+/// Where the authority fetches proofs without TLS.
+pub const HTTP: u16 = 5002;
+/// Where it makes handshakes for proofs.
+pub const TLS: u16 = 5001;
 const DIRECTORY: u16 = 14000;
 const NAMES: u16 = 8053;
 const NAMES_MANAGEMENT: u16 = 8055;
+/// How long its programs may take to listen.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// True where pebble is installed. Where it isn't, a test says so and ends; on CI it fails.
-pub(crate) fn is_there() -> bool {
+/// Whom the authority knows, with the key.
+pub const CUSTOMER: (&str, &str) =
+    ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
+
+/// True where pebble is installed. Where it isn't, a test says so and ends.
+///
+/// # Panics
+///
+/// Where it isn't, with `CI=true`.
+#[allow(clippy::panic, reason = "it is called in tests, and fails them")]
+pub fn is_there() -> bool {
     let is_there = ["pebble", "pebble-challtestsrv"]
         .iter()
         .all(|program| Command::new(program).arg("-h").output().is_ok());
     assert!(is_there || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "pebble is not installed");
     if !is_there {
-        eprintln!("skipped: pebble is not installed (packaging/setup-debian.sh test)");
+        // A closed standard error is nobody's concern.
+        let _ =
+            writeln!(std::io::stderr(), "skipped: pebble is not installed (packaging/setup-debian.sh test)");
     }
     is_there
 }
 
-/// Whom the authority knows, with the key.
-pub(crate) const CUSTOMER: (&str, &str) =
-    ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
+/// A loopback address that nobody else uses: it makes fixed ports free.
+pub fn free_address() -> IpAddr {
+    loop {
+        let address = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
+        let ports = [HTTP, TLS, DIRECTORY, NAMES, NAMES_MANAGEMENT];
+        if ports.iter().all(|port| TcpListener::bind((address, *port)).is_ok()) {
+            return address.into();
+        }
+    }
+}
 
 /// What kind of authority.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Options {
+pub struct Options {
     /// How long its certificates are valid.
-    pub(crate) validity: Duration,
+    pub validity: Duration,
     /// It wants accounts of customers only.
-    pub(crate) customers_only: bool,
+    pub customers_only: bool,
 }
 
 impl Default for Options {
@@ -48,17 +75,19 @@ impl Default for Options {
     }
 }
 
-pub(crate) struct Pebble {
+/// The authority. Killed when dropped.
+#[derive(Debug)]
+pub struct Pebble {
     address: IpAddr,
     directory: TempDir,
     processes: Vec<Child>,
 }
 
 impl Pebble {
-    /// Starts one at a loopback address of its own. All names lead to that address.
-    pub(crate) async fn start(address: IpAddr, options: Options) -> Self {
-        let directory = tempfile::Builder::new().prefix("convoy-pebble-").tempdir().unwrap();
-        let files = Certificates::make(directory.path(), address).unwrap();
+    /// Starts one at an address of [`free_address`], and waits until it listens.
+    pub async fn start(address: IpAddr, options: Options) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("convoy-pebble-").tempdir()?;
+        let files = Certificates::make(directory.path(), address)?;
         let config = serde_json::json!({ "pebble": {
             "listenAddress": format!("{address}:{DIRECTORY}"),
             "managementListenAddress": "",
@@ -71,42 +100,32 @@ impl Pebble {
             "externalAccountMACKeys": { CUSTOMER.0: CUSTOMER.1 },
         }});
         let path = directory.path().join("pebble.json");
-        fs::write(&path, config.to_string()).unwrap();
+        fs::write(&path, config.to_string())?;
         let mut pebble = Self { address, directory, processes: Vec::new() };
+        let (address_text, names) = (address.to_string(), format!("{address}:{NAMES}"));
+        let management = format!("{address}:{NAMES_MANAGEMENT}");
         pebble.spawn(
             "pebble-challtestsrv",
             &[
-                "-defaultIPv4",
-                &address.to_string(),
-                "-defaultIPv6",
-                "",
-                "-dns01",
-                &format!("{address}:{NAMES}"),
-                "-management",
-                &format!("{address}:{NAMES_MANAGEMENT}"),
-                "-http01",
-                "",
-                "-https01",
-                "",
-                "-tlsalpn01",
-                "",
-            ],
-        );
-        let path = path.display().to_string();
-        pebble.spawn("pebble", &["-config", &path, "-dnsserver", &format!("{address}:{NAMES}")]);
+                &["-defaultIPv4", &address_text, "-defaultIPv6", "", "-dns01", &names][..],
+                &["-management", &management, "-http01", "", "-https01", "", "-tlsalpn01", ""],
+            ]
+            .concat(),
+        )?;
+        pebble.spawn("pebble", &["-config", &path.display().to_string(), "-dnsserver", &names])?;
         for port in [DIRECTORY, NAMES, NAMES_MANAGEMENT] {
             let listens = async {
                 while TcpStream::connect((address, port)).await.is_err() {
                     sleep(Duration::from_millis(20)).await;
                 }
             };
-            timeout(Duration::from_secs(20), listens).await.expect("pebble does not listen");
+            timeout(PATIENCE, listens).await.with_context(|| format!("pebble does not listen at {port}"))?;
         }
-        pebble
+        Ok(pebble)
     }
 
-    fn spawn(&mut self, program: &str, arguments: &[&str]) {
-        let log = File::create(self.log(program)).unwrap();
+    fn spawn(&mut self, program: &str, arguments: &[&str]) -> Result<()> {
+        let log = File::create(self.log(program))?;
         let process = Command::new(program)
             .args(arguments)
             // Its pauses would only make the tests slow. Refused nonces and proofs that are not asked for again are kept: both
@@ -114,11 +133,12 @@ impl Pebble {
             .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_AUTHZREUSE", "0")
             .stdin(Stdio::null())
-            .stderr(log.try_clone().unwrap())
+            .stderr(log.try_clone()?)
             .stdout(log)
             .spawn()
-            .unwrap();
+            .with_context(|| format!("{program} can't be started"))?;
         self.processes.push(process);
+        Ok(())
     }
 
     fn log(&self, program: &str) -> PathBuf {
@@ -126,40 +146,41 @@ impl Pebble {
     }
 
     /// URL of the directory.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://{}:{DIRECTORY}/dir", self.address)
     }
 
     /// The certificate that the authority's own is checked with.
-    pub(crate) fn trust(&self) -> PathBuf {
+    pub fn trust(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
     /// URL at which TXT records are set.
-    pub(crate) fn names(&self) -> String {
+    pub fn names(&self) -> String {
         format!("http://{}:{NAMES_MANAGEMENT}", self.address)
     }
 
     fn count(&self, what: &str) -> usize {
-        fs::read_to_string(self.log("pebble")).unwrap().matches(what).count()
+        fs::read_to_string(self.log("pebble")).unwrap_or_default().matches(what).count()
     }
 
     /// Orders that were placed.
-    pub(crate) fn orders(&self) -> usize {
+    pub fn orders(&self) -> usize {
         self.count("Added order ")
     }
 
     /// Certificates that were issued.
-    pub(crate) fn certificates(&self) -> usize {
+    pub fn certificates(&self) -> usize {
         self.count("Issued certificate serial ")
     }
 
     /// Accounts that were made.
-    pub(crate) fn accounts(&self) -> usize {
+    pub fn accounts(&self) -> usize {
         self.count(" accounts in memory")
     }
 
-    pub(crate) fn directory(&self) -> &Path {
+    /// A folder that is there as long as the authority is.
+    pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 }
@@ -173,7 +194,7 @@ impl Drop for Pebble {
         }
         if std::thread::panicking() {
             let log = fs::read_to_string(self.log("pebble")).unwrap_or_default();
-            eprintln!("what pebble says:\n{log}");
+            let _ = writeln!(std::io::stderr(), "what pebble says:\n{log}");
         }
     }
 }

@@ -1,14 +1,23 @@
-//! What the router knows, for people: a page on a local socket.
+//! What the router knows, for people: a page on a local socket, as text and in a browser.
+
+mod snapshot;
 
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use convoy_acme::Status;
 use convoy_proxy::{Metrics, TableReader};
-use convoy_service::pages::{self, Page};
+use convoy_service::pages::{self, Asked, Page};
+use tokio::sync::watch;
 
+use self::snapshot::{Snapshot, notes};
 use crate::address::Target;
 use crate::run::unix_time;
+
+const HTML: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
 /// What the router's own loop knows; renewed when it changes.
 #[derive(Debug, Default)]
@@ -25,6 +34,7 @@ pub(crate) struct Sources {
     pub(crate) facts: Arc<Mutex<Facts>>,
     pub(crate) table: TableReader,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: watch::Receiver<Arc<Status>>,
 }
 
 /// Makes the page readable at `status.sock` in the runtime directory.
@@ -32,15 +42,26 @@ pub(crate) fn serve(folder: &Path, sources: Sources) {
     let path = folder.join("status.sock");
     match pages::bind(&path) {
         Ok(listener) => {
-            tokio::spawn(pages::serve(listener, move |target| page(&sources, target)));
+            tokio::spawn(pages::serve(listener, move |asked| page(&sources, asked)));
         }
         Err(error) => tracing::warn!(%error, path = %path.display(), "the status can't be read from outside"),
     }
 }
 
-fn page(sources: &Sources, target: &str) -> Page {
-    match target.split_once('?') {
-        None if target == "/" => Page::text(overview(sources)),
+fn page(sources: &Sources, asked: Asked<'_>) -> Page {
+    let of = |kind, text: &str| Page { kind, ..Page::text(text.to_owned()) };
+    match asked.target.split_once('?') {
+        None if asked.target == "/" && asked.wants_html => of("text/html; charset=utf-8", HTML),
+        None if asked.target == "/" => Page::text(overview(sources)),
+        None if asked.target == "/status.css" => of("text/css; charset=utf-8", STYLE),
+        None if asked.target == "/status.js" => of("text/javascript; charset=utf-8", SCRIPT),
+        None if asked.target == "/status.json" => match serde_json::to_string(&Snapshot::of(sources)) {
+            Ok(text) => of("application/json", &text),
+            Err(error) => Page {
+                status: "500 Internal Server Error",
+                ..Page::text(format!("the status can't be told: {error}\n"))
+            },
+        },
         Some(("/explain", query)) => match query.strip_prefix("url=").map(Target::parse) {
             Some(Ok(target)) => {
                 let table = sources.table.load();
@@ -52,15 +73,14 @@ fn page(sources: &Sources, target: &str) -> Page {
             }
             _ => Page::unknown("write /explain?url=http://someapp.mywebsite.com/\n"),
         },
-        _ => Page::unknown("there is / and /explain?url=http://someapp.mywebsite.com/\n"),
+        _ => Page::unknown("there is /, /status.json and /explain?url=http://someapp.mywebsite.com/\n"),
     }
 }
 
 fn overview(sources: &Sources) -> String {
     let table = sources.table.load();
     let totals = sources.metrics.route_totals();
-    let facts = sources.facts.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut text = format!("{}\n", facts.status);
+    let mut text = format!("{}\n", sources.facts.lock().unwrap_or_else(PoisonError::into_inner).status);
     // Writing into a string does not fail.
     let _ =
         writeln!(text, "\n{:<32} {:>8} {:>12} {:>8} {:>8}", "app", "targets", "requests", "5xx", "retries");
@@ -76,11 +96,14 @@ fn overview(sources: &Sources) -> String {
             numbers.retries
         );
     }
-    for conflict in table.conflicts() {
-        let _ = writeln!(text, "\nconflict: {conflict}");
+    for certificate in &sources.certificates.borrow().certificates {
+        let days =
+            certificate.not_after.saturating_sub(i64::try_from(unix_time()).unwrap_or(i64::MAX)) / 86_400;
+        let (names, source) = (certificate.names.join(" "), &certificate.source);
+        let _ = writeln!(text, "\ncertificate: {names}, {days} days left, from {source}");
     }
-    for (key, reason) in &facts.unusable {
-        let _ = writeln!(text, "\nunusable: {key}: {reason}");
+    for note in notes(sources) {
+        let _ = writeln!(text, "\n{note}");
     }
     text
 }
