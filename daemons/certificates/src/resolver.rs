@@ -71,6 +71,8 @@ pub fn server_config(resolver: Arc<Resolver>) -> Result<ServerConfig, Error> {
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ACME_TLS_ALPN.to_vec()];
+    // All suites are good ones; that a client could choose is still what scanners complain of.
+    config.ignore_client_order = true;
     config.ticketer = ring::Ticketer::new()?;
     Ok(config)
 }
