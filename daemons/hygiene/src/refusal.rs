@@ -15,7 +15,7 @@ pub enum Refusal {
     /// A target that is neither a path nor an http address.
     #[error("the target of the request is no path")]
     Target,
-    /// Two lengths, a length beside a transfer coding, or none where one has to be.
+    /// Two lengths, a length beside a transfer coding, or more fields for this hop than a message has.
     #[error("how long the message is can be read in more than one way")]
     Framing,
     /// A transfer coding other than chunked.

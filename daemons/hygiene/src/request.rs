@@ -1,195 +1,284 @@
 //! Which requests are taken: exactly those that mean one thing.
 
-use convoy_routing::{Host, HostError, normalise};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
+use convoy_routing::{Host, normalise};
+use http::Version;
 
-use crate::field::has_token;
+use crate::field::{Field, Kind, Sink};
+use crate::forwarded::{Origin, forward};
 use crate::refusal::Refusal;
+use crate::survey::Survey;
 
-/// Refuses what can't be forwarded, and brings the rest into one form: the target is a path, the host is in the `Host`
-/// field, and there is one of it.
-///
-/// An absolute target gives its authority to the field, since it wins over it (RFC 9112, section 3.2.2); HTTP/2's
-/// `:authority` has to agree with the field if there are both (RFC 9113, section 8.3.1).
-pub fn check_request(parts: &mut request::Parts) -> Result<(), Refusal> {
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE || parts.method.as_str() == "TRACK" {
-        return Err(Refusal::Method);
-    }
-    check_framing(parts)?;
-    if let Some(expectation) = parts.headers.get(EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
-        return Err(Refusal::Expectation);
-    }
-    match parts.version {
-        Version::HTTP_2 => check_http2(parts),
-        Version::HTTP_11 | Version::HTTP_10 => check_http1(parts),
-        _ => Err(Refusal::Version),
-    }
+/// What a request is for, as it was asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// The target in the first line of HTTP/1.
+    Line(&'a str),
+    /// HTTP/2's `:scheme`, `:authority` and `:path`.
+    Pseudo {
+        /// `http` or `https`.
+        scheme: Option<&'a str>,
+        /// The host.
+        authority: Option<&'a str>,
+        /// Path and query.
+        path: &'a str,
+        /// Whether frames of a body follow.
+        streams: bool,
+    },
 }
 
-fn check_http1(parts: &mut request::Parts) -> Result<(), Refusal> {
-    // Exactly one Host, also with an absolute target (RFC 9112, section 3.2).
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    if hosts.next().is_none() || hosts.next().is_some() {
-        return Err(Refusal::Host);
-    }
-    if parts.uri.authority().is_some() {
-        host(&parts.headers).map_err(|_| Refusal::Host)?;
-        return take_authority(parts);
-    }
-    check_path(parts)
+/// How the body of a request is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Exactly(u64),
+    /// By chunks, or in HTTP/2 by its frames.
+    Unknown,
 }
 
-fn check_http2(parts: &mut request::Parts) -> Result<(), Refusal> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let field = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Refusal::Host);
-    }
-    match (parts.uri.authority(), field) {
-        (Some(authority), Some(field)) => {
-            let agree = field.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
-            if !agree {
-                return Err(Refusal::Host);
-            }
-            take_authority(parts)
+/// A request that may be passed on.
+#[derive(Debug)]
+pub struct Request<'a, 's, F> {
+    /// The method.
+    pub method: &'a str,
+    /// The host as the target is to see it.
+    pub authority: &'a str,
+    /// The same as it is compared with the table.
+    pub host: Host<'a>,
+    /// The path without its query; `*` for OPTIONS.
+    pub path: &'a str,
+    /// What stands behind the question mark.
+    pub query: Option<&'a str>,
+    /// The body.
+    pub length: Length,
+    /// Whether the client waits for a word before it sends its body.
+    pub waits: bool,
+    /// Whether the connection is to become a WebSocket (RFC 6455, section 4.2.1). Other upgrades are not offered: the
+    /// fields are dropped and the request is served as it is.
+    pub websocket: bool,
+    version: Version,
+    survey: &'s Survey<'a, F>,
+}
+
+impl<'a, 's, F: Iterator<Item = Field<'a>> + Clone> Request<'a, 's, F> {
+    /// Refuses what can't be forwarded, and finds out the rest's one meaning.
+    ///
+    /// An absolute target wins over the `Host` field (RFC 9112, section 3.2.2); HTTP/2's `:authority` has to agree with
+    /// the field if there are both (RFC 9113, section 8.3.1).
+    pub fn check(
+        method: &'a str,
+        target: Target<'a>,
+        version: Version,
+        survey: &'s Survey<'a, F>,
+    ) -> Result<Self, Refusal> {
+        if matches!(method, "CONNECT" | "TRACE" | "TRACK") {
+            return Err(Refusal::Method);
         }
-        (Some(_), None) => take_authority(parts),
-        (None, Some(_)) => check_path(parts),
-        (None, None) => Err(Refusal::Host),
+        let mut length = survey.length(version)?;
+        if survey.connection.is_excessive() {
+            return Err(Refusal::Framing);
+        }
+        if survey.expect.is_some_and(|expect| !expect.eq_ignore_ascii_case(b"100-continue")) {
+            return Err(Refusal::Expectation);
+        }
+        let (authority, target) = match (target, version) {
+            (Target::Line(line), Version::HTTP_11 | Version::HTTP_10) => by_line(line, survey)?,
+            (Target::Pseudo { scheme, authority, path, streams }, Version::HTTP_2) => {
+                if streams && length == Length::None {
+                    length = Length::Unknown;
+                }
+                (by_pseudo(scheme, authority, survey)?, path)
+            }
+            _ => return Err(Refusal::Version),
+        };
+        let host = Host::parse(authority).map_err(|_| Refusal::Host)?;
+        let (path, query) = check_target(method, target)?;
+        let websocket = version == Version::HTTP_11
+            && method == "GET"
+            && matches!(length, Length::None | Length::Exactly(0))
+            && survey.upgrades == 1
+            && survey.upgrade.is_some_and(is_websocket)
+            && survey.connection.upgrade;
+        let waits = survey.expect.is_some() && version == Version::HTTP_11;
+        Ok(Self { method, authority, host, path, query, length, waits, websocket, version, survey })
+    }
+
+    /// Whether it may be sent again when it is not known what became of it (RFC 9110, section 9.2.2). One with a body may
+    /// not: the body is gone.
+    pub fn may_repeat(&self) -> bool {
+        matches!(self.length, Length::None | Length::Exactly(0))
+            && matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+            && !self.websocket
+    }
+
+    /// Gives the fields that go on, and our own; not `Host`, and not what delimits the body. Cookies that HTTP/2 took apart
+    /// are put together again where the target does not speak it (RFC 9113, section 8.2.3).
+    pub fn pass(
+        &self,
+        sink: &mut impl Sink,
+        origin: &Origin<'_>,
+        request_id: &[u8],
+        joins_cookies: bool,
+        websocket: bool,
+    ) {
+        let survey = self.survey;
+        let joins_cookies = joins_cookies && self.version == Version::HTTP_2 && survey.cookies > 1;
+        for (kind, (name, value)) in survey.kinds() {
+            let passes = match kind {
+                Kind::Cookie if joins_cookies => false,
+                Kind::Other
+                | Kind::Cookie
+                | Kind::Accept
+                | Kind::ContentType
+                | Kind::Trace
+                | Kind::Referer
+                | Kind::Agent => !survey.connection.nominates(name),
+                Kind::Forwarding(field) => field.passes(origin),
+                Kind::Hop
+                | Kind::Connection
+                | Kind::Te
+                | Kind::Upgrade
+                | Kind::Host
+                | Kind::ContentLength
+                | Kind::TransferEncoding
+                | Kind::Expect
+                | Kind::RequestId => false,
+            };
+            if passes {
+                sink.put(name, value);
+            }
+        }
+        if joins_cookies && !survey.connection.nominates("cookie") {
+            let cookies: Vec<_> = survey.cookies().collect();
+            sink.put("cookie", &cookies.join(&b"; "[..]));
+        }
+        if survey.takes_trailers {
+            sink.put("te", b"trailers");
+        }
+        if websocket {
+            sink.put("connection", b"upgrade");
+            sink.put("upgrade", b"websocket");
+        }
+        forward(sink, origin, survey.claims, self.authority, survey.kinds());
+        sink.put("x-request-id", request_id);
     }
 }
 
-fn check_path(parts: &request::Parts) -> Result<(), Refusal> {
-    let path = parts.uri.path();
-    if path == "*" {
-        return if parts.method == Method::OPTIONS { Ok(()) } else { Err(Refusal::Target) };
+/// The host and the path of a first line.
+fn by_line<'a, F: Iterator<Item = Field<'a>> + Clone>(
+    line: &'a str,
+    survey: &Survey<'a, F>,
+) -> Result<(&'a str, &'a str), Refusal> {
+    // Exactly one Host, also with an absolute target (RFC 9112, section 3.2).
+    let field = survey.host().filter(|_| survey.hosts == 1).ok_or(Refusal::Host)?;
+    if line.starts_with('/') || line == "*" {
+        return Ok((field, line));
     }
-    if path.starts_with('/') { stays_in_root(path) } else { Err(Refusal::Target) }
+    let (scheme, rest) = line.split_once("://").ok_or(Refusal::Target)?;
+    check_scheme(Some(scheme))?;
+    Host::parse(field).map_err(|_| Refusal::Host)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    rest.split_at_checked(end).ok_or(Refusal::Target)
 }
 
-/// What leads out of the root is an attack on whoever maps paths to files, and so is what is no escape and could become
-/// one.
-fn stays_in_root(path: &str) -> Result<(), Refusal> {
-    normalise(path).map(drop).map_err(|_| Refusal::Target)
-}
-
-/// One length or one coding, and the coding is chunked. hyper has taken away some of what it doubted; what it left
-/// alone is looked at here.
-fn check_framing(parts: &request::Parts) -> Result<(), Refusal> {
-    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if lengths.next().is_some() {
-        return Err(Refusal::Framing);
+/// The host of an HTTP/2 request.
+fn by_pseudo<'a, F: Iterator<Item = Field<'a>> + Clone>(
+    scheme: Option<&str>,
+    authority: Option<&'a str>,
+    survey: &Survey<'a, F>,
+) -> Result<&'a str, Refusal> {
+    if survey.hosts > 1 {
+        return Err(Refusal::Host);
     }
-    if let Some(length) = length
-        && (length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit))
-    {
-        return Err(Refusal::Framing);
+    if authority.is_some() {
+        // An authority without a scheme is CONNECT's form.
+        check_scheme(scheme)?;
     }
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(_), _) if length.is_some() || parts.version != Version::HTTP_11 => Err(Refusal::Framing),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Refusal::Coding),
+    match (authority, survey.host()) {
+        (Some(authority), Some(field)) if field.eq_ignore_ascii_case(authority) => Ok(authority),
+        (Some(authority), None) if survey.hosts == 0 => Ok(authority),
+        (None, Some(field)) => Ok(field),
+        _ => Err(Refusal::Host),
     }
 }
 
-/// The host that the request is for.
-pub fn host(headers: &HeaderMap) -> Result<Host<'_>, HostError> {
-    let value = headers.get(HOST).ok_or(HostError::Empty)?;
-    Host::parse(value.to_str().map_err(|_| HostError::Syntax)?)
+fn check_scheme(scheme: Option<&str>) -> Result<(), Refusal> {
+    let known = |scheme: &str| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    if scheme.is_some_and(known) { Ok(()) } else { Err(Refusal::Target) }
 }
 
-fn take_authority(parts: &mut request::Parts) -> Result<(), Refusal> {
-    let scheme = parts.uri.scheme_str();
-    let authority = parts.uri.authority().map(Authority::as_str).unwrap_or_default();
-    // An authority without a scheme is CONNECT's form.
-    if !matches!(scheme, Some("http" | "https")) {
+/// Path and query.
+fn check_target<'a>(method: &str, target: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
+    if target == "*" {
+        return if method == "OPTIONS" { Ok((target, None)) } else { Err(Refusal::Target) };
+    }
+    // A fragment is no part of a target (RFC 9112, section 3.2), and brackets stand in no address.
+    let is_odd = |byte: u8| byte <= b' ' || matches!(byte, b'#' | b'<' | b'>' | 0x7f);
+    if target.bytes().any(is_odd) {
         return Err(Refusal::Target);
     }
-    if authority.contains('@') {
-        return Err(Refusal::Host);
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    // The path of `http://host?query` is empty, and an empty path is sent as one.
+    let path = if path.is_empty() { "/" } else { path };
+    if !path.starts_with('/') {
+        return Err(Refusal::Target);
     }
-    let host = HeaderValue::from_str(authority).map_err(|_| Refusal::Host)?;
-    parts.headers.insert(HOST, host);
-    let path = match parts.uri.path_and_query() {
-        // HTTP/2 says `*` beside an authority.
-        Some(path) if path.as_str() == "*" && parts.method == Method::OPTIONS => path.clone(),
-        Some(path) if path.as_str().starts_with('/') => path.clone(),
-        // `http://host?query` has no slash; the path is empty then, and an empty path is sent as one.
-        Some(path) if path.as_str().starts_with('?') || path.as_str().is_empty() => {
-            format!("/{}", path.as_str()).parse().map_err(|_| Refusal::Target)?
-        }
-        Some(_) => return Err(Refusal::Target),
-        None => PathAndQuery::from_static("/"),
-    };
-    stays_in_root(path.path())?;
-    parts.uri = Uri::from(path);
-    Ok(())
-}
-
-/// Whether the client wants to switch to WebSocket (RFC 6455, section 4.2.1). Other upgrades are not offered: the
-/// fields are dropped and the request is served as it is.
-pub fn wants_websocket(parts: &request::Parts, has_body: bool) -> bool {
-    parts.headers.contains_key(UPGRADE)
-        && parts.method == Method::GET
-        && parts.version == Version::HTTP_11
-        && !has_body
-        && parts.headers.get_all(UPGRADE).iter().count() == 1
-        && parts.headers.get(UPGRADE).is_some_and(is_websocket)
-        && parts.headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"))
+    // What leads out of the root is an attack on whoever maps paths to files, and so is what is no escape and could
+    // become one.
+    normalise(path).map_err(|_| Refusal::Target)?;
+    Ok((path, query))
 }
 
 /// Whether an `Upgrade` field names WebSocket and nothing else.
-pub fn is_websocket(value: &HeaderValue) -> bool {
-    value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")
-}
-
-/// Whether a request may be sent again when it is not known what became of it (RFC 9110, section 9.2.2). One with a
-/// body may not: the body is gone.
-pub fn may_repeat(method: &Method, has_body: bool) -> bool {
-    !has_body && (method.is_safe() || matches!(*method, Method::PUT | Method::DELETE))
+pub(crate) fn is_websocket(value: &[u8]) -> bool {
+    value.trim_ascii().eq_ignore_ascii_case(b"websocket")
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::field::{is_protected, kind};
 
-    fn parts(method: &str, target: &str, fields: &[(&'static str, &str)]) -> request::Parts {
-        let mut builder = Request::builder().method(method).uri(target);
-        for (name, value) in fields {
-            builder = builder.header(*name, *value);
-        }
-        builder.body(()).unwrap().into_parts().0
+    type Fields = Vec<(&'static str, &'static str)>;
+
+    /// What is made of a request: target and host, or why not.
+    fn outcome(
+        method: &str,
+        target: Target<'_>,
+        version: Version,
+        fields: &Fields,
+    ) -> Result<String, Refusal> {
+        let survey = Survey::of(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+        let request = Request::check(method, target, version, &survey)?;
+        let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(format!("{}{}{query}", request.authority, request.path))
+    }
+
+    fn http1(method: &str, target: &str, fields: &Fields) -> Result<String, Refusal> {
+        outcome(method, Target::Line(target), Version::HTTP_11, fields)
     }
 
     #[test]
     fn ordinary_requests_pass_unchanged() {
-        for (method, target) in [("GET", "/"), ("POST", "/a?b=c"), ("OPTIONS", "*"), ("BREW", "/pot")] {
-            let mut parts = parts(method, target, &[("host", "a.example")]);
-            check_request(&mut parts).unwrap();
-            assert_eq!(parts.uri, target);
+        for (method, target) in
+            [("GET", "/"), ("POST", "/a?b=c"), ("OPTIONS", "*"), ("BREW", "/pot"), ("GET", "/a?")]
+        {
+            let expected = format!("a.example{target}");
+            assert_eq!(http1(method, target, &vec![("host", "a.example")]), Ok(expected), "{target}");
         }
     }
 
     #[test]
     fn an_absolute_target_wins_over_the_host_field() {
-        for (target, host, path) in [
-            ("http://b.example/x?y=1", "b.example", "/x?y=1"),
-            ("http://b.example:8080", "b.example:8080", "/"),
-            ("https://b.example?q", "b.example", "/?q"),
+        for (target, expected) in [
+            ("http://b.example/x?y=1", "b.example/x?y=1"),
+            ("HTTP://b.example:8080", "b.example:8080/"),
+            ("https://b.example?q", "b.example/?q"),
         ] {
-            let mut parts = parts("GET", target, &[("host", "a.example")]);
-            check_request(&mut parts).unwrap();
-            assert_eq!(parts.headers[HOST], host, "{target}");
-            assert_eq!(parts.uri, path, "{target}");
+            assert_eq!(http1("GET", target, &vec![("host", "a.example")]), Ok(expected.to_owned()));
         }
     }
 
@@ -206,7 +295,10 @@ mod tests {
             ("GET", "/%%32e%%32e/x", vec![host], Refusal::Target),
             ("GET", "/../x", vec![host], Refusal::Target),
             ("GET", "/a/%2e%2e/%2E./x", vec![host], Refusal::Target),
+            ("GET", "/a#b", vec![host], Refusal::Target),
+            ("GET", "/a<b", vec![host], Refusal::Target),
             ("GET", "http://a.example/../x", vec![host], Refusal::Target),
+            ("GET", "http://a.example#x", vec![host], Refusal::Host),
             ("GET", "a.example", vec![host], Refusal::Target),
             ("GET", "ftp://a.example/", vec![host], Refusal::Target),
             ("GET", "http://user@a.example/", vec![host], Refusal::Host),
@@ -221,6 +313,7 @@ mod tests {
             ("POST", "/", vec![host, ("content-length", "3, 3")], Refusal::Framing),
             ("POST", "/", vec![host, ("content-length", "+3")], Refusal::Framing),
             ("POST", "/", vec![host, ("transfer-encoding", "gzip, chunked")], Refusal::Coding),
+            ("POST", "/", vec![host, ("transfer-encoding", "gzip")], Refusal::Framing),
             (
                 "POST",
                 "/",
@@ -228,63 +321,242 @@ mod tests {
                 Refusal::Coding,
             ),
             ("POST", "/", vec![host, ("expect", "200-ok")], Refusal::Expectation),
+            ("POST", "/", vec![host, ("expect", "200-ok"), ("expect", "100-continue")], Refusal::Expectation),
         ] {
-            let mut parts = parts(method, target, &fields);
-            assert_eq!(check_request(&mut parts), Err(reason), "{method} {target} {fields:?}");
+            assert_eq!(http1(method, target, &fields), Err(reason), "{method} {target} {fields:?}");
         }
+        for (count, outcome) in [(100, Ok("a.example/".to_owned())), (101, Err(Refusal::Framing))] {
+            let names = vec!["x"; count].join(",");
+            let fields = [("host", "a.example"), ("connection", &*names)];
+            let survey = Survey::of(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+            let checked = Request::check("GET", Target::Line("/"), Version::HTTP_11, &survey);
+            let checked = checked.map(|request| format!("{}{}", request.authority, request.path));
+            assert_eq!(checked, outcome, "{count} fields for one hop");
+        }
+        let chunked = vec![host, ("transfer-encoding", "chunked")];
+        let old = outcome("POST", Target::Line("/"), Version::HTTP_10, &chunked);
+        assert_eq!(old, Err(Refusal::Framing), "HTTP/1.0 knows no chunks");
     }
 
     #[test]
     fn in_http2_authority_and_host_agree() {
-        for (target, fields, outcome) in [
-            ("https://a.example/x", vec![], Ok("a.example")),
-            ("https://a.example/x", vec![("host", "A.example")], Ok("a.example")),
-            ("https://a.example/x", vec![("host", "b.example")], Err(Refusal::Host)),
-            ("/x", vec![("host", "b.example")], Ok("b.example")),
-            ("/x", vec![], Err(Refusal::Host)),
-            ("https://a.example/x", vec![("host", "a.example"), ("host", "a.example")], Err(Refusal::Host)),
+        for (authority, path, fields, expected) in [
+            (Some("a.example"), "/x", vec![], Ok("a.example/x")),
+            (Some("a.example"), "/x", vec![("host", "A.example")], Ok("a.example/x")),
+            (Some("a.example"), "/x", vec![("host", "b.example")], Err(Refusal::Host)),
+            (None, "/x", vec![("host", "b.example")], Ok("b.example/x")),
+            (None, "/x", vec![], Err(Refusal::Host)),
+            (Some("a.example"), "/x", vec![("host", "a.example"), ("host", "a.example")], Err(Refusal::Host)),
+            (Some("a.example"), "/../x", vec![], Err(Refusal::Target)),
         ] {
-            let mut parts = parts("GET", target, &fields);
-            parts.version = Version::HTTP_2;
-            let checked =
-                check_request(&mut parts).map(|()| parts.headers[HOST].to_str().unwrap().to_owned());
-            assert_eq!(checked.as_deref(), outcome.as_ref().copied(), "{target} {fields:?}");
+            let target = Target::Pseudo { scheme: Some("https"), authority, path, streams: false };
+            let outcome = outcome("GET", target, Version::HTTP_2, &fields);
+            assert_eq!(outcome, expected.map(str::to_owned), "{authority:?} {path} {fields:?}");
         }
     }
 
     #[test]
     fn only_a_complete_websocket_handshake_is_an_upgrade() {
+        let host = ("host", "a.example");
         let upgrade = ("upgrade", "WebSocket");
         let connection = ("connection", "keep-alive, Upgrade");
-        for (method, fields, has_body, wanted) in [
-            ("GET", vec![upgrade, connection], false, true),
-            ("GET", vec![upgrade, connection], true, false),
-            ("POST", vec![upgrade, connection], false, false),
-            ("GET", vec![upgrade], false, false),
-            ("GET", vec![connection], false, false),
-            ("GET", vec![("upgrade", "h2c"), connection], false, false),
-            ("GET", vec![("upgrade", "websocket, h2c"), connection], false, false),
+        let body = ("content-length", "3");
+        for (method, fields, wanted) in [
+            ("GET", vec![host, upgrade, connection], true),
+            ("GET", vec![host, upgrade, connection, body], false),
+            ("POST", vec![host, upgrade, connection], false),
+            ("GET", vec![host, upgrade], false),
+            ("GET", vec![host, connection], false),
+            ("GET", vec![host, upgrade, upgrade, connection], false),
+            ("GET", vec![host, ("upgrade", "h2c"), connection], false),
+            ("GET", vec![host, ("upgrade", "websocket, h2c"), connection], false),
         ] {
-            assert_eq!(
-                wants_websocket(&parts(method, "/", &fields), has_body),
-                wanted,
-                "{method} {fields:?}"
-            );
+            let survey = Survey::of(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+            let request = Request::check(method, Target::Line("/"), Version::HTTP_11, &survey).unwrap();
+            assert_eq!(request.websocket, wanted, "{method} {fields:?}");
         }
     }
 
     #[test]
     fn only_idempotent_requests_without_body_are_repeated() {
-        for (method, has_body, may) in [
-            (Method::GET, false, true),
-            (Method::HEAD, false, true),
-            (Method::DELETE, false, true),
-            (Method::GET, true, false),
-            (Method::PUT, true, false),
-            (Method::POST, false, false),
-            (Method::PATCH, false, false),
+        let (none, some) = (("content-length", "0"), ("content-length", "3"));
+        for (method, length, may) in [
+            ("GET", none, true),
+            ("HEAD", none, true),
+            ("DELETE", none, true),
+            ("GET", some, false),
+            ("PUT", some, false),
+            ("POST", none, false),
+            ("PATCH", none, false),
         ] {
-            assert_eq!(may_repeat(&method, has_body), may, "{method}");
+            let fields = [("host", "a"), length];
+            let survey = Survey::of(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+            let request = Request::check(method, Target::Line("/"), Version::HTTP_11, &survey).unwrap();
+            assert_eq!(request.may_repeat(), may, "{method}");
+        }
+    }
+
+    struct Lines(Vec<String>);
+
+    impl Sink for Lines {
+        fn put(&mut self, name: &str, value: &[u8]) {
+            self.0.push(format!("{}: {}", name.to_ascii_lowercase(), str::from_utf8(value).unwrap()));
+        }
+    }
+
+    fn origin(trusted: bool) -> Origin<'static> {
+        Origin { address: "192.0.2.9", trusted, scheme: "http", port: "80" }
+    }
+
+    fn passed(version: Version, fields: &[(&str, &str)], trusted: bool, websocket: bool) -> Vec<String> {
+        let survey = Survey::of(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+        let target = if version == Version::HTTP_2 {
+            Target::Pseudo { scheme: Some("https"), authority: Some("a.example"), path: "/", streams: false }
+        } else {
+            Target::Line("/")
+        };
+        let request = Request::check("GET", target, version, &survey).unwrap();
+        let mut lines = Lines(Vec::new());
+        request.pass(&mut lines, &origin(trusted), b"id1", true, websocket);
+        lines.0.sort();
+        lines.0
+    }
+
+    fn request(fields: &[(&str, &str)], trusted: bool, websocket: bool) -> Vec<String> {
+        let fields = [&[("Host", "a.example")], fields].concat();
+        passed(Version::HTTP_11, &fields, trusted, websocket)
+    }
+
+    const OURS: [&str; 5] = [
+        "x-forwarded-for: 192.0.2.9",
+        "x-forwarded-host: a.example",
+        "x-forwarded-port: 80",
+        "x-forwarded-proto: http",
+        "x-request-id: id1",
+    ];
+
+    #[test]
+    fn what_is_for_one_hop_or_invented_does_not_pass() {
+        let fields = [
+            ("Connection", "keep-alive, X-Secret"),
+            ("connection", "close, x-forwarded-for, host, content-length"),
+            ("keep-alive", "timeout=5"),
+            ("Proxy-Connection", "close"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "gzip"),
+            ("Upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("x-secret", "1"),
+            ("Proxy", "http://evil.example"),
+            ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-prefix", "/x"),
+            ("X_Forwarded_For", "1.2.3.4"),
+            ("x-forwarded_for", "1.2.3.4"),
+            ("x_real_ip", "1.2.3.4"),
+            ("content_length", "3"),
+            ("X-Request-Id", "mine"),
+        ];
+        assert_eq!(request(&fields, false, false), OURS);
+    }
+
+    #[test]
+    fn ordinary_fields_pass() {
+        let lines =
+            request(&[("Cookie", "a=b"), ("x_custom", "1"), ("te", "trailers, deflate;q=0.5")], false, false);
+        for line in ["cookie: a=b", "x_custom: 1", "te: trailers"] {
+            assert!(lines.contains(&line.to_owned()), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_that_http2_took_apart_are_put_together() {
+        let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
+        let lines = passed(Version::HTTP_2, &fields, false, false);
+        assert!(lines.contains(&"cookie: a=1; b=2".to_owned()), "{lines:?}");
+        assert_eq!(lines.iter().filter(|line| line.starts_with("cookie")).count(), 1);
+    }
+
+    #[test]
+    fn a_real_ip_is_corrected_but_not_introduced() {
+        let lines = request(&[("x-real-ip", "1.2.3.4")], false, false);
+        assert!(lines.contains(&"x-real-ip: 192.0.2.9".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_added_to_the_list() {
+        let fields = [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("X-Forwarded-For", "10.0.0.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "1.2.3.4"),
+        ];
+        let expected = [
+            "x-forwarded-for: 1.2.3.4, 10.0.0.1, 192.0.2.9",
+            "x-forwarded-host: a.example",
+            "x-forwarded-port: 80",
+            "x-forwarded-proto: https",
+            "x-real-ip: 1.2.3.4",
+            "x-request-id: id1",
+        ];
+        assert_eq!(request(&fields, true, false), expected);
+    }
+
+    #[test]
+    fn an_upgrade_is_made_anew() {
+        let lines = request(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")], false, true);
+        for line in ["connection: upgrade", "upgrade: websocket"] {
+            assert!(lines.contains(&line.to_owned()), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_forwarded_field_is_ours_or_of_those_we_trust() {
+        let fields = [("forwarded", "for=1.2.3.4;proto=https")];
+        let ours = "forwarded: for=192.0.2.9;proto=http;host=\"a.example\"";
+        assert!(request(&fields, false, false).contains(&ours.to_owned()));
+        let list = "forwarded: for=1.2.3.4;proto=https, for=192.0.2.9;proto=http;host=\"a.example\"";
+        assert!(request(&fields, true, false).contains(&list.to_owned()));
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("connection".to_owned()),
+            Just("X-Forwarded-For".to_owned()),
+            Just("X_Forwarded_Proto".to_owned()),
+            Just("x-request_id".to_owned()),
+            "[a-zA-Z_-]{1,16}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_one_hop_and_nothing_invented_survives(
+            fields in prop::collection::vec((name(), "[a-zA-Z, -]{0,24}"), 0..12)
+        ) {
+            let of_another_kind =
+                |name: &str| matches!(kind(name), Kind::Host | Kind::Expect | Kind::ContentLength);
+            let fields: Vec<_> = fields
+                .iter()
+                .filter(|(name, _)| !of_another_kind(name))
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            let lines = request(&fields, false, false);
+            let names: Vec<_> = lines.iter().filter_map(|line| line.split(':').next()).collect();
+            for gone in ["connection", "keep-alive", "upgrade", "proxy-connection", "expect", "host"] {
+                prop_assert!(!names.contains(&gone));
+            }
+            let count = |line: &str| lines.iter().filter(|found| *found == line).count();
+            for ours in OURS {
+                prop_assert_eq!(count(ours), 1, "{}", ours);
+            }
+            for name in names {
+                let dashed = name.replace('_', "-");
+                prop_assert!(!name.contains('_') || !is_protected(&dashed), "{}", name);
+            }
         }
     }
 }

@@ -1,19 +1,20 @@
-//! Bodies on their way through.
+//! Bodies that hyper reads or writes: those of HTTP/2.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use convoy_hygiene::clean_trailers;
+use convoy_hygiene::may_trail;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::control::{Control, Verdict};
+use crate::control::Verdict;
 use crate::exchange::Exchange;
-use crate::reason::Reason;
+use crate::handoff::Handoff;
+use crate::link_body::LinkBody;
+use crate::transfer::Transfer;
 
 /// Why a body ends before its end.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub(crate) enum BodyError {
     /// The one who sends it broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// So did one who speaks HTTP/1.
+    #[error("the body breaks off")]
+    BreaksOff,
     /// Larger than the route allows.
     #[error("the body is larger than its route allows")]
     TooLarge,
@@ -32,69 +36,30 @@ pub(crate) enum BodyError {
 /// A frame with clean trailers.
 fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
-        Ok(mut trailers) => {
-            clean_trailers(&mut trailers);
-            Frame::trailers(trailers)
-        }
+        Ok(trailers) => Frame::trailers(cleaned(trailers)),
         Err(frame) => frame,
     }
 }
 
-/// What became of a request's body, for the one who waits for the answer.
-#[derive(Debug)]
-pub(crate) struct Transfer {
-    control: Arc<Control>,
-    /// The target has all of it.
-    pub(crate) complete: Cell<bool>,
-    /// The client broke off or sent something malformed.
-    broken: Cell<bool>,
-    /// More came than is allowed.
-    too_large: Cell<bool>,
-    /// Bytes that may still come.
-    left: Cell<u64>,
+fn cleaned(trailers: HeaderMap) -> HeaderMap {
+    let mut name = None;
+    let fields = trailers.into_iter().filter_map(|(next, value)| {
+        // A name that several values have comes with the first of them.
+        name = next.or_else(|| name.take());
+        Some((name.clone()?, value))
+    });
+    fields.filter(|(name, _)| may_trail(name.as_str())).collect()
 }
 
-impl Transfer {
-    /// Whether it is the client's fault that the request was not answered.
-    pub(crate) fn outcome(&self) -> Result<(), Reason> {
-        if self.too_large.get() {
-            Err(Reason::TooLarge)
-        } else if self.broken.get() {
-            Err(Reason::ClientBody)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// A request's body, from the client to the target.
+/// A request's body, for a target that speaks HTTP/2.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
     /// None.
     Empty,
-    /// As it comes.
+    /// From a client that speaks it, too.
     Stream(Incoming, Rc<Transfer>),
-}
-
-impl RequestBody {
-    /// At most `limit` bytes of it.
-    pub(crate) fn new(
-        body: Incoming,
-        control: &Arc<Control>,
-        limit: Option<u64>,
-    ) -> (Self, Option<Rc<Transfer>>) {
-        if body.is_end_stream() {
-            return (Self::Empty, None);
-        }
-        let transfer = Rc::new(Transfer {
-            control: Arc::clone(control),
-            complete: Cell::new(false),
-            broken: Cell::new(false),
-            too_large: Cell::new(false),
-            left: Cell::new(limit.unwrap_or(u64::MAX)),
-        });
-        (Self::Stream(body, Rc::clone(&transfer)), Some(transfer))
-    }
+    /// From one that does not.
+    Handed(Rc<Handoff>),
 }
 
 impl Body for RequestBody {
@@ -105,31 +70,29 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Stream(body, transfer) = self.get_mut() else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut *body).poll_frame(cx);
-        let Poll::Ready(frame) = polled else {
-            transfer.control.set_waits_for_client(true);
-            return Poll::Pending;
+        let (body, transfer) = match self.get_mut() {
+            Self::Empty => return Poll::Ready(None),
+            Self::Handed(handoff) => return handoff.poll_take(cx),
+            Self::Stream(body, transfer) => (body, transfer),
         };
-        transfer.control.set_waits_for_client(false);
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                let size = frame.data_ref().map_or(0, Bytes::len) as u64;
-                if let Some(left) = transfer.left.get().checked_sub(size) {
-                    transfer.left.set(left);
-                    transfer.complete.set(body.is_end_stream());
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        transfer.waits(polled.is_pending());
+        Poll::Ready(match ready!(polled) {
+            Some(Ok(frame)) => match transfer.came(frame.data_ref().map_or(0, Bytes::len)) {
+                Ok(()) => {
+                    if body.is_end_stream() {
+                        transfer.complete();
+                    }
                     Some(Ok(clean(frame)))
-                } else {
-                    transfer.too_large.set(true);
-                    Some(Err(BodyError::TooLarge))
                 }
-            }
+                Err(_) => Some(Err(BodyError::TooLarge)),
+            },
             Some(Err(error)) => {
-                transfer.broken.set(true);
+                transfer.broken();
                 Some(Err(error.into()))
             }
             None => {
-                transfer.complete.set(true);
+                transfer.complete();
                 None
             }
         })
@@ -139,6 +102,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Stream(body, _) => body.is_end_stream(),
+            Self::Handed(handoff) => handoff.is_over(),
         }
     }
 
@@ -146,26 +110,29 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(body, _) => body.size_hint(),
+            Self::Handed(_) => SizeHint::default(),
         }
     }
 }
 
-/// An answer's body, from the target or from ourselves to the client.
+/// An answer's body, for a client that speaks HTTP/2.
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
     /// None.
     Empty,
     /// Our own words.
     Full(Option<Bytes>),
-    /// As it comes from the target; the exchange ends with it.
+    /// From a target that speaks HTTP/2; the exchange ends with it.
     Stream(Incoming, Option<Box<Exchange>>),
+    /// From one that speaks HTTP/1.1.
+    Link(Box<LinkBody>),
 }
 
 impl AnswerBody {
     /// The exchange is over, well or not.
     fn finish(exchange: &mut Option<Box<Exchange>>, complete: bool) {
         if let Some(exchange) = exchange.take() {
-            if complete { exchange.complete() } else { exchange.broke_off() }
+            if complete { exchange.complete(None) } else { exchange.broke_off() }
         }
     }
 }
@@ -181,11 +148,10 @@ impl Body for AnswerBody {
         let (body, exchange) = match self.get_mut() {
             Self::Empty => return Poll::Ready(None),
             Self::Full(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Link(body) => return body.poll_frame(cx),
             Self::Stream(body, exchange) => (body, exchange),
         };
-        if let Some(running) = exchange
-            && running.has_own_control()
-        {
+        if let Some(running) = exchange {
             running.control().register(cx.waker());
             if running.control().verdict() == Verdict::Cut {
                 // Dropped as it is, it counts as one that the client let stall.
@@ -193,13 +159,10 @@ impl Body for AnswerBody {
                 return Poll::Ready(Some(Err(BodyError::Stalled)));
             }
         }
-        if let Some(running) = exchange {
-            running.drive(cx);
-        }
-        match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Some(exchange) = exchange {
-                    exchange.passed(frame.data_ref().map_or(0, Bytes::len));
+                    exchange.passed(frame.data_ref().map_or(0, Bytes::len) as u64);
                 }
                 if body.is_end_stream() {
                     Self::finish(exchange, true);
@@ -222,6 +185,7 @@ impl Body for AnswerBody {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_none(),
             Self::Stream(body, _) => body.is_end_stream(),
+            Self::Link(body) => body.is_over(),
         }
     }
 
@@ -230,6 +194,7 @@ impl Body for AnswerBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Stream(body, _) => body.size_hint(),
+            Self::Link(_) => SizeHint::default(),
         }
     }
 }

@@ -2,25 +2,35 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::control::{Control, Phase};
+use crate::control::Control;
 use crate::wire::Wire;
 
 #[derive(Debug)]
 pub(crate) struct ClientIo {
-    stream: TokioIo<Wire>,
-    control: Arc<Control>,
+    wire: Wire,
+    control: Rc<Control>,
 }
 
 impl ClientIo {
-    pub(crate) fn new(stream: Wire, control: Arc<Control>) -> Self {
-        Self { stream: TokioIo::new(stream), control }
+    pub(crate) fn new(wire: Wire, control: Rc<Control>) -> Self {
+        Self { wire, control }
+    }
+
+    /// Reads until the client is done, or broke off.
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            let read = ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -29,27 +39,15 @@ impl ClientIo {
         }
         written
     }
-
-    /// Reads until the client is done; the control's limit is the end of patience.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut space = [0; 4096];
-        loop {
-            let mut buffer = ReadBuf::new(&mut space);
-            ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
 }
 
-impl Read for ClientIo {
+impl AsyncRead for ClientIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let result = Pin::new(&mut self.wire).poll_read(cx, buffer);
         if matches!(result, Poll::Ready(Ok(()))) {
             self.control.received();
         }
@@ -57,29 +55,22 @@ impl Read for ClientIo {
     }
 }
 
-impl Write for ClientIo {
+impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.wire).poll_write(cx, bytes);
         self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.wire).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        if !self.control.lingers() {
-            return Poll::Ready(Ok(()));
-        }
-        if self.control.phase() != Phase::Linger {
-            self.control.enter(Phase::Linger);
-        }
-        self.poll_discard(cx)
+        Pin::new(&mut self.wire).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -87,7 +78,7 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut self.wire).poll_write_vectored(cx, slices);
         self.note(written)
     }
 }

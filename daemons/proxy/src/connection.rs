@@ -11,23 +11,22 @@ use std::task::Poll;
 use std::time::Duration;
 
 use convoy_certificates::ACME_TLS_ALPN;
-use convoy_hygiene::{Origin, proxy_protocol};
-use http::HeaderValue;
-use hyper::server::conn::{http1, http2};
+use convoy_hygiene::{Field, Origin, Survey, proxy_protocol};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::client_io::ClientIo;
 use crate::control::{Control, Phase, Verdict};
+use crate::front::{Front, Next};
 use crate::listener::Door;
 use crate::sender::Local;
-use crate::serve;
+use crate::serve_http1::{self, After};
+use crate::serve_http2;
 use crate::wire::{Accepted, Plain, Wire};
 use crate::worker::Worker;
 
-/// Longest head of a request, and how far a read buffer grows.
-const BUFFER_MAX: usize = 64 * 1024;
 /// Longest list of fields in HTTP/2.
 const FIELDS_MAX: u32 = 64 * 1024;
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
@@ -45,10 +44,11 @@ const PING: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
-    pub(crate) control: Arc<Control>,
+    pub(crate) control: Rc<Control>,
     pub(crate) address: IpAddr,
-    /// What targets are told about it, made once.
-    pub(crate) origin: Origin,
+    address_text: Box<str>,
+    /// Whether it is a proxy whose word counts.
+    pub(crate) trusted: bool,
     pub(crate) door: Rc<Door>,
     /// One too many: it is told so, and closed.
     pub(crate) shed: bool,
@@ -62,14 +62,24 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// What targets are told about it.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        Origin {
+            address: &self.address_text,
+            trusted: self.trusted,
+            scheme: if self.door.tls.is_some() { "https" } else { "http" },
+            port: &self.door.port_text,
+        }
+    }
+
     /// A request of an HTTP/2 connection begins.
     pub(crate) fn begin_stream(self: &Rc<Self>) -> Stream {
         if self.streams.replace(self.streams.get() + 1) == 0 {
             self.control.enter(Phase::Streams);
         }
         self.begun.set(self.begun.get() + 1);
-        let control = Arc::new(Control::new(Arc::clone(&self.worker.clock)));
-        let number = self.worker.begin_stream(Arc::clone(&control), Arc::clone(&self.control));
+        let control = Rc::new(Control::new(Rc::clone(&self.worker.clock)));
+        let number = self.worker.begin_stream(Rc::clone(&control), Rc::clone(&self.control));
         Stream { control, client: Rc::clone(self), number }
     }
 
@@ -94,16 +104,19 @@ impl Client {
     }
 
     /// Whether the client, or the trusted proxy before us, came over TLS.
-    pub(crate) fn is_secure(&self, headers: &http::HeaderMap) -> bool {
-        let said = || headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
-        self.door.tls.is_some() || self.origin.trusted && said()
+    pub(crate) fn is_secure<'a, F: Iterator<Item = Field<'a>> + Clone>(
+        &self,
+        survey: &Survey<'a, F>,
+    ) -> bool {
+        let said = || survey.values("x-forwarded-proto").next() == Some(b"https");
+        self.door.tls.is_some() || self.trusted && said()
     }
 }
 
 /// A request of an HTTP/2 connection, as it is watched.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) control: Arc<Control>,
+    pub(crate) control: Rc<Control>,
     client: Rc<Client>,
     number: u64,
 }
@@ -140,8 +153,8 @@ pub(crate) async fn run(
     door: Rc<Door>,
     shed: bool,
 ) {
-    let control = Arc::new(Control::new(Arc::clone(&worker.clock)));
-    let open = Open { number: worker.opened(Arc::clone(&control)), worker: Rc::clone(&worker) };
+    let control = Rc::new(Control::new(Rc::clone(&worker.clock)));
+    let open = Open { number: worker.opened(Rc::clone(&control)), worker: Rc::clone(&worker) };
     let began = async {
         let mut plain = socket.register()?;
         let peer = announced_peer(&worker, &mut plain, peer, &door).await?;
@@ -159,19 +172,11 @@ pub(crate) async fn run(
     };
     // A peer without an address came through a file: whoever may open that is somebody of this machine.
     let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip().to_canonical());
-    let text =
-        |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let secure = door.tls.is_some();
-    let port = door.port.unwrap_or(if secure { 443 } else { 80 });
     let client = Rc::new(Client {
-        control: Arc::clone(&control),
+        control: Rc::clone(&control),
         address,
-        origin: Origin {
-            address: text(address.to_string()),
-            trusted: peer.is_none() || worker.settings.trusts(address),
-            scheme: HeaderValue::from_static(if secure { "https" } else { "http" }),
-            port: HeaderValue::from(port),
-        },
+        address_text: address.to_string().into(),
+        trusted: peer.is_none() || worker.settings.trusts(address),
         door,
         shed,
         server_name,
@@ -181,33 +186,38 @@ pub(crate) async fn run(
         worker: Rc::clone(&worker),
         _open: open,
     });
-    let io = ClientIo::new(wire, Arc::clone(&control));
+    let io = ClientIo::new(wire, control);
     if http2 { Box::pin(two(client, io)).await } else { one(client, io).await }
 }
 
 async fn one(client: Rc<Client>, io: ClientIo) {
-    let (control, worker, address) = (Arc::clone(&client.control), Rc::clone(&client.worker), client.address);
-    let service = service_fn(move |request| serve::serve(Rc::clone(&client), request));
-    let mut builder = http1::Builder::new();
-    // The control watches the time; hyper's own limit would set a timer with every request.
-    builder.header_read_timeout(None).max_buf_size(BUFFER_MAX);
-    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-    let ended = poll_fn(|cx| {
-        control.register(cx.waker());
-        match control.verdict() {
-            Verdict::Cut => return Poll::Ready(Ok(())),
-            Verdict::Close => connection.as_mut().graceful_shutdown(),
-            Verdict::Fine | Verdict::TargetSlow | Verdict::ClientSlow => {}
+    let (control, worker) = (&client.control, &client.worker);
+    let mut front = Front::new(io);
+    loop {
+        let after = match front.next(control, &worker.buffers).await {
+            Next::End => After::Close,
+            // In a box: between requests, which is most of its life, a connection has no room for one.
+            Next::Head(length) => Box::pin(serve_http1::serve(&client, &mut front, length)).await,
+            Next::Malformed(error) => {
+                worker.counters.malformed.add(1);
+                tracing::debug!(CLIENT = %client.address, %error, "a request is no HTTP");
+                Box::pin(serve_http1::reject(&client, &mut front, error)).await
+            }
+        };
+        front.rest(&worker.buffers);
+        match after {
+            After::Keep => {}
+            After::Close => return Box::pin(front.close(control)).await,
+            After::Linger => return Box::pin(front.linger(control)).await,
+            After::Cut => return,
         }
-        connection.as_mut().poll(cx)
-    })
-    .await;
-    report(&worker, address, ended);
+    }
 }
 
 async fn two(client: Rc<Client>, io: ClientIo) {
-    let (control, worker, address) = (Arc::clone(&client.control), Rc::clone(&client.worker), client.address);
-    let service = service_fn(move |request| serve::serve(Rc::clone(&client), request));
+    let (control, worker, address) = (Rc::clone(&client.control), Rc::clone(&client.worker), client.address);
+    // In a box: what has to do with a request is moved a few times before it is worked on.
+    let service = service_fn(move |request| Box::pin(serve_http2::serve(Rc::clone(&client), request)));
     let mut builder = http2::Builder::new(Local);
     builder
         .timer(TokioTimer::new())
@@ -216,7 +226,7 @@ async fn two(client: Rc<Client>, io: ClientIo) {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING);
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut ending = false;
     let ended = poll_fn(|cx| {
         control.register(cx.waker());
@@ -233,10 +243,6 @@ async fn two(client: Rc<Client>, io: ClientIo) {
     .await;
     // What ends with the connection was not taken back one by one.
     control.cut();
-    report(&worker, address, ended);
-}
-
-fn report(worker: &Worker, address: IpAddr, ended: hyper::Result<()>) {
     if let Err(error) = ended
         && error.is_parse()
     {

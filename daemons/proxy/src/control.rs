@@ -2,16 +2,14 @@
 //!
 //! A connection writes its phase and the time of its last progress; the worker looks at all of them every quarter
 //! of a second and wakes those that are over their limit. That costs a store where a timer would cost a
-//! registration. Every control lives on one thread; the atomics are there because hyper wants to be able to send the
-//! connection's I/O object elsewhere after an upgrade, and relaxed ones are plain loads and stores.
+//! registration.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
 use convoy_routing::RuleTimeouts;
-use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::settings::Timeouts;
@@ -25,30 +23,29 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
-    now: AtomicU64,
+    now: Cell<u64>,
 }
 
 impl Clock {
     pub(crate) fn new(start: Instant) -> Self {
-        Self { start, now: AtomicU64::new(0) }
+        Self { start, now: Cell::new(0) }
     }
 
     /// Looks at the real clock.
     pub(crate) fn refresh(&self) -> Instant {
         let now = Instant::now();
         let millis = u64::try_from(now.duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
-        self.now.store(millis, Relaxed);
+        self.now.set(millis);
         now
     }
 
     pub(crate) fn now(&self) -> u64 {
-        self.now.load(Relaxed)
+        self.now.get()
     }
 }
 
 /// What a connection is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Phase {
     /// A request's head is being read.
     Head,
@@ -66,18 +63,8 @@ pub(crate) enum Phase {
     Linger,
 }
 
-impl Phase {
-    fn from_code(code: u8) -> Self {
-        [Self::Head, Self::Idle, Self::Streams, Self::Request, Self::Answer, Self::Tunnel, Self::Linger]
-            .into_iter()
-            .find(|phase| *phase as u8 == code)
-            .unwrap_or(Self::Head)
-    }
-}
-
 /// What has to happen to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Verdict {
     /// Nothing.
     Fine,
@@ -91,114 +78,71 @@ pub(crate) enum Verdict {
     Cut,
 }
 
-impl Verdict {
-    fn from_code(code: u8) -> Self {
-        [Self::Fine, Self::Close, Self::TargetSlow, Self::ClientSlow, Self::Cut]
-            .into_iter()
-            .find(|verdict| *verdict as u8 == code)
-            .unwrap_or(Self::Fine)
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Control {
-    clock: Arc<Clock>,
-    phase: AtomicU8,
-    since: AtomicU64,
-    verdict: AtomicU8,
-    severed: AtomicBool,
-    waits_for_client: AtomicBool,
-    lingers: AtomicBool,
-    waker: AtomicWaker,
-    /// Limits of the request's rule, in milliseconds; 0 for the router's own.
-    own: OwnLimits,
-}
-
-#[derive(Debug, Default)]
-struct OwnLimits {
-    any: AtomicBool,
-    response: AtomicU32,
-    stall: AtomicU32,
-    request_body: AtomicU32,
-    tunnel: AtomicU32,
-}
-
-impl OwnLimits {
-    fn set(&self, limits: &RuleTimeouts) {
-        let millis = |limit: Option<Duration>| {
-            limit.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1))
-        };
-        self.response.store(millis(limits.response), Relaxed);
-        self.stall.store(millis(limits.stall), Relaxed);
-        self.request_body.store(millis(limits.request_body), Relaxed);
-        self.tunnel.store(millis(limits.tunnel), Relaxed);
-        self.any.store(*limits != RuleTimeouts::default(), Relaxed);
-    }
-
-    fn over(&self, limits: &Timeouts) -> Timeouts {
-        let or = |own: &AtomicU32, other: Duration| match own.load(Relaxed) {
-            0 => other,
-            millis => Duration::from_millis(millis.into()),
-        };
-        Timeouts {
-            first_byte: or(&self.response, limits.first_byte),
-            stall: or(&self.stall, limits.stall),
-            request_body: or(&self.request_body, limits.request_body),
-            tunnel_idle: or(&self.tunnel, limits.tunnel_idle),
-            ..*limits
-        }
-    }
+    clock: Rc<Clock>,
+    phase: Cell<Phase>,
+    since: Cell<u64>,
+    verdict: Cell<Verdict>,
+    severed: Cell<bool>,
+    waits_for_client: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// Limits of the request's rule; none as a rule.
+    own: RefCell<Option<Box<RuleTimeouts>>>,
 }
 
 impl Control {
-    pub(crate) fn new(clock: Arc<Clock>) -> Self {
-        let since = AtomicU64::new(clock.now());
+    pub(crate) fn new(clock: Rc<Clock>) -> Self {
+        let since = Cell::new(clock.now());
         Self {
             clock,
-            phase: AtomicU8::new(Phase::Head as u8),
+            phase: Cell::new(Phase::Head),
             since,
-            verdict: AtomicU8::new(Verdict::Fine as u8),
-            severed: AtomicBool::new(false),
-            waits_for_client: AtomicBool::new(false),
-            lingers: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            own: OwnLimits::default(),
+            verdict: Cell::new(Verdict::Fine),
+            severed: Cell::new(false),
+            waits_for_client: Cell::new(false),
+            waker: RefCell::new(None),
+            own: RefCell::new(None),
         }
     }
 
     /// From now on these limits count, until others are set.
     pub(crate) fn set_limits(&self, limits: &RuleTimeouts) {
-        // Nobody has any, as a rule, and then nothing is stored.
-        if *limits != RuleTimeouts::default() || self.own.any.load(Relaxed) {
-            self.own.set(limits);
+        let mut own = self.own.borrow_mut();
+        if *limits != RuleTimeouts::default() {
+            *own = Some(Box::new(*limits));
+        } else if own.is_some() {
+            *own = None;
         }
     }
 
     /// Whatever it is at, now or next: it ends.
     pub(crate) fn cut(&self) {
-        self.severed.store(true, Relaxed);
-        self.waker.wake();
+        self.severed.set(true);
+        self.wake();
     }
 
-    pub(crate) fn phase(&self) -> Phase {
-        Phase::from_code(self.phase.load(Relaxed))
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Relaxed);
-        self.waits_for_client.store(false, Relaxed);
-        self.verdict.store(Verdict::Fine as u8, Relaxed);
+        self.phase.set(phase);
+        self.waits_for_client.set(false);
+        self.verdict.set(Verdict::Fine);
         self.progress();
     }
 
     /// Something moved.
     pub(crate) fn progress(&self) {
-        self.since.store(self.clock.now(), Relaxed);
+        self.since.set(self.clock.now());
     }
 
     /// Bytes came from the client.
     pub(crate) fn received(&self) {
-        match self.phase() {
+        match self.phase.get() {
             Phase::Idle => self.enter(Phase::Head),
             Phase::Tunnel => self.progress(),
             Phase::Head | Phase::Streams | Phase::Request | Phase::Answer | Phase::Linger => {}
@@ -207,52 +151,45 @@ impl Control {
 
     /// Bytes went to the client.
     pub(crate) fn sent(&self) {
-        if matches!(self.phase(), Phase::Answer | Phase::Tunnel) {
+        if matches!(self.phase.get(), Phase::Answer | Phase::Tunnel) {
             self.progress();
         }
     }
 
     /// Whether the request's body is awaited from the client at this moment.
     pub(crate) fn set_waits_for_client(&self, waits: bool) {
-        self.waits_for_client.store(waits, Relaxed);
+        self.waits_for_client.set(waits);
         if !waits {
             self.progress();
         }
     }
 
-    /// The connection ends with this answer although the client is still sending. Closed at once, the kernel would
-    /// answer those bytes with a reset, and the client could lose the answer over it (RFC 9112, section 9.6).
-    pub(crate) fn set_lingers(&self) {
-        self.lingers.store(true, Relaxed);
-    }
-
-    pub(crate) fn lingers(&self) -> bool {
-        self.lingers.load(Relaxed)
-    }
-
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.severed.load(Relaxed) { Verdict::Cut } else { Verdict::from_code(self.verdict.load(Relaxed)) }
+        if self.severed.get() { Verdict::Cut } else { self.verdict.get() }
     }
 
     /// Who is to be woken by a verdict.
     pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+        let mut known = self.waker.borrow_mut();
+        match &mut *known {
+            Some(known) => known.clone_from(waker),
+            None => *known = Some(waker.clone()),
+        }
     }
 
     /// The time since something moved, or since the phase began.
     pub(crate) fn age(&self) -> Duration {
-        Duration::from_millis(self.clock.now().saturating_sub(self.since.load(Relaxed)))
+        Duration::from_millis(self.clock.now().saturating_sub(self.since.get()))
     }
 
     /// The worker's look: passes a verdict when the connection is over its limit.
     pub(crate) fn judge(&self, limits: &Timeouts, draining_for: Option<Duration>) {
-        let own = self.own.any.load(Relaxed).then(|| self.own.over(limits));
+        let own = self.own.borrow().as_deref().map(|own| limits.with(own));
         let limits = own.as_ref().unwrap_or(limits);
-        let waits_for_client = self.waits_for_client.load(Relaxed);
-        let verdict = judge(self.phase(), waits_for_client, self.age(), limits, draining_for);
+        let verdict = judge(self.phase.get(), self.waits_for_client.get(), self.age(), limits, draining_for);
         if verdict != Verdict::Fine && verdict != self.verdict() {
-            self.verdict.store(verdict as u8, Relaxed);
-            self.waker.wake();
+            self.verdict.set(verdict);
+            self.wake();
         }
     }
 }
@@ -320,47 +257,28 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_names_agree() {
-        for phase in [
-            Phase::Head,
-            Phase::Idle,
-            Phase::Streams,
-            Phase::Request,
-            Phase::Answer,
-            Phase::Tunnel,
-            Phase::Linger,
-        ] {
-            assert_eq!(Phase::from_code(phase as u8), phase);
-        }
-        for verdict in [Verdict::Fine, Verdict::Close, Verdict::TargetSlow, Verdict::ClientSlow, Verdict::Cut]
-        {
-            assert_eq!(Verdict::from_code(verdict as u8), verdict);
-        }
-    }
-
-    #[test]
     fn a_rule_has_limits_of_its_own_until_the_next_one() {
-        let clock = Arc::new(Clock::new(Instant::now()));
-        let control = Control::new(Arc::clone(&clock));
+        let clock = Rc::new(Clock::new(Instant::now()));
+        let control = Control::new(Rc::clone(&clock));
         let limits = Timeouts::default();
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         control.set_limits(&RuleTimeouts { response: seconds(2), ..RuleTimeouts::default() });
         control.enter(Phase::Request);
-        clock.now.store(2_000, Relaxed);
+        clock.now.set(2_000);
         control.judge(&limits, None);
         assert_eq!(control.verdict(), Verdict::TargetSlow);
         control.set_limits(&RuleTimeouts::default());
         control.enter(Phase::Request);
-        clock.now.store(5_000, Relaxed);
+        clock.now.set(5_000);
         control.judge(&limits, None);
         assert_eq!(control.verdict(), Verdict::Fine);
     }
 
     #[test]
     fn progress_starts_the_limit_anew() {
-        let clock = Arc::new(Clock::new(Instant::now()));
-        let at = |seconds: u64| clock.now.store(seconds * 1000, Relaxed);
-        let control = Control::new(Arc::clone(&clock));
+        let clock = Rc::new(Clock::new(Instant::now()));
+        let at = |seconds: u64| clock.now.set(seconds * 1000);
+        let control = Control::new(Rc::clone(&clock));
         let limits = Timeouts::default();
         control.enter(Phase::Answer);
         for step in 1..4 {

@@ -2,205 +2,238 @@
 
 use std::rc::Rc;
 
-use convoy_hygiene::{check_request, host, may_repeat, prepare_request, wants_websocket};
+use bytes::Bytes;
+use convoy_http1::{Delimit, write_decimal, write_field, write_request_line};
+use convoy_hygiene::{Field, Length, Request, Survey, Target};
 use convoy_routing::{Action, Canary, Protocol};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TRANSFER_ENCODING};
+use http::header::CONTENT_LENGTH;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, request};
-use hyper::body::{Body, Incoming};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
 
 use crate::answer::{maintenance, redirect, text, to_https};
 use crate::attempts::Attempts;
-use crate::body::{AnswerBody, RequestBody};
+use crate::body::RequestBody;
 use crate::exchange::Exchange;
+use crate::fields::{Lines, Map, Ruled};
+use crate::outlet::Outlet;
 use crate::pool::{Pool, Route};
 use crate::reason::Reason;
-use crate::worker::Worker;
+use crate::transfer::Transfer;
 
-const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
-
-/// Where an answer comes from.
-pub(crate) enum Answered {
-    /// With the cookie that keeps the client there, and whether a WebSocket was asked for.
-    ByTarget { response: Response<Incoming>, websocket: bool, cookie: Option<HeaderValue> },
-    /// Because its rule says so.
-    ByUs(Response<AnswerBody>),
+/// Where an answer is to come from.
+pub(crate) enum Decision {
+    /// Because the rule says so.
+    Answer(Response<Bytes>),
+    Forward(Plan),
 }
 
-/// Gives the answer.
-pub(crate) async fn forward(
+/// How a target gets a request.
+pub(crate) struct Plan {
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) attempts: Attempts,
+    pub(crate) request: Outgoing,
+    /// Whether the client waits for a word before it sends its body.
+    pub(crate) waits: bool,
+}
+
+/// A request as a target gets it.
+pub(crate) enum Outgoing {
+    /// The head is in it.
+    Http1(Outlet),
+    /// Its body is still to be put in. None while it is on its way.
+    Http2(Option<Box<http::Request<RequestBody>>>),
+}
+
+/// Decides what becomes of a request.
+pub(crate) fn decide<'a, F: Iterator<Item = Field<'a>> + Clone>(
     exchange: &mut Exchange,
-    mut parts: request::Parts,
-    body: Incoming,
-) -> Result<Answered, Reason> {
+    method: &'a str,
+    target: Target<'a>,
+    survey: &Survey<'a, F>,
+) -> Result<Decision, Reason> {
     let client = Rc::clone(&exchange.client);
     let worker = &client.worker;
-    check_request(&mut parts)?;
-    let (route, normal_path) = {
-        let host = host(&parts.headers).map_err(|_| Reason::BadHost)?;
-        if let Some(proof) = client.door.proof(host.as_str(), parts.uri.path()) {
-            return Ok(Answered::ByUs(text(&proof)));
-        }
-        if client.is_misdirected(host.as_str()) {
-            return Err(Reason::Misdirected);
-        }
-        let found = worker.find(host.as_str(), parts.uri.path()).map_err(|_| Reason::BadTarget)?;
-        found.ok_or(Reason::NoRoute)?
-    };
-    exchange.route = Some(Rc::clone(&route));
-    if let Some(path) = normal_path {
-        set_path(&mut parts, &path)?;
+    if worker.is_own_id(survey.request_id) {
+        return Err(Reason::Loop);
     }
-    if let Some(response) = answer_by_rule(exchange, &route, &parts) {
-        return Ok(Answered::ByUs(response));
+    if client.shed {
+        return Err(Reason::Overload);
+    }
+    let request = Request::check(method, target, exchange.version, survey)?;
+    let host = request.host.as_str();
+    if let Some(proof) = client.door.proof(host, request.path) {
+        return Ok(Decision::Answer(text(&proof)));
+    }
+    if client.is_misdirected(host) {
+        return Err(Reason::Misdirected);
+    }
+    let found = worker.find(host, request.path).map_err(|_| Reason::BadTarget)?;
+    let (route, normal_path) = found.ok_or(Reason::NoRoute)?;
+    let path = normal_path.as_deref().unwrap_or(request.path);
+    exchange.route = Some(Rc::clone(&route));
+    if let Some(response) = answer_by_rule(exchange, &route, &request, path, survey) {
+        return Ok(Decision::Answer(response));
     }
     exchange.control().set_limits(&route.rule.timeouts);
 
-    let pool = pool_for(worker, &route, &parts.headers);
+    let pool = pool_for(exchange, &route, survey);
     exchange.pool = Some(Rc::clone(&pool));
     pool.deposit();
     let limit = route.rule.body_max.or(worker.settings.body_max);
-    if let Some(limit) = limit
-        && body.size_hint().lower() > limit
+    if let (Some(limit), Length::Exactly(length)) = (limit, request.length)
+        && length > limit
     {
         return Err(Reason::TooLarge);
     }
-    if let Some(gate) = &pool.gate {
-        exchange.place = Some(Box::pin(gate.enter()).await.ok_or(Reason::Busy)?);
-    }
+    let has_body = !matches!(request.length, Length::None | Length::Exactly(0));
+    exchange.transfer = has_body.then(|| Transfer::new(exchange.control(), limit));
 
-    let has_body = !body.is_end_stream();
-    let http2 = speaks_http2(&pool, &parts);
-    let websocket = !http2 && wants_websocket(&parts, has_body);
-    let repeatable = may_repeat(&parts.method, has_body) && !websocket;
-    let preference = pool.preference(&parts.headers, parts.uri.path(), client.origin.address.as_bytes());
-    prepare_request(&mut parts.headers, &client.origin, &exchange.request_id, websocket);
-    by_rule(&mut parts, &route)?;
-    by_version(&mut parts, http2, has_body)?;
-    let (body, transfer) = RequestBody::new(body, exchange.control(), limit);
-    exchange.transfer = transfer;
-
-    let connect = route.rule.timeouts.connect.unwrap_or(worker.settings.timeouts.connect);
-    let request = Request::from_parts(parts, body);
-    let attempts = Attempts { http2, tunnel: websocket, repeatable, preference, connect };
-    let (response, cookie) = attempts.send(exchange, pool, request).await?;
-    Ok(Answered::ByTarget { response, websocket, cookie })
+    let http2 = speaks_http2(&pool, exchange.version, survey);
+    let tunnel = request.websocket && !http2;
+    let attempts = Attempts {
+        tunnel,
+        repeatable: request.may_repeat(),
+        preference: pool.preference(survey, path, client.origin().address.as_bytes()),
+        connect: route.rule.timeouts.connect.unwrap_or(worker.settings.timeouts.connect),
+    };
+    let rewritten = route.rule.rewritten(path);
+    let path = rewritten.as_deref().unwrap_or(path);
+    let waits = request.waits && has_body;
+    let request = if http2 {
+        Outgoing::Http2(Some(Box::new(for_http2(exchange, &route, &request, path)?)))
+    } else {
+        Outgoing::Http1(for_http1(exchange, &route, &request, path, tunnel))
+    };
+    Ok(Decision::Forward(Plan { pool, attempts, request, waits }))
 }
 
 /// The answer that the rule gives itself, where it does.
-fn answer_by_rule(
+fn answer_by_rule<'a, F: Iterator<Item = Field<'a>> + Clone>(
     exchange: &Exchange,
     route: &Route,
-    parts: &request::Parts,
-) -> Option<Response<AnswerBody>> {
+    request: &Request<'a, '_, F>,
+    path: &str,
+    survey: &Survey<'a, F>,
+) -> Option<Response<Bytes>> {
     let client = &exchange.client;
     let rule = &route.rule;
-    if rule.https && !client.is_secure(&parts.headers) {
-        let host = host(&parts.headers).ok()?;
-        return Some(to_https(host.as_str(), client.worker.settings.https_port, &parts.uri));
+    if rule.https && !client.is_secure(survey) {
+        let port = client.worker.settings.https_port;
+        return Some(to_https(request.host.as_str(), port, path, request.query));
     }
     match &rule.action {
         Action::Forward => None,
         Action::Redirect(wanted) => {
-            Some(redirect(wanted.status, &rule.location(wanted, parts.uri.path(), parts.uri.query())))
+            Some(redirect(wanted.status, &rule.location(wanted, path, request.query)))
         }
         Action::Maintenance(wanted) => {
             client.worker.counters.refused(Reason::Maintenance);
-            Some(maintenance(wanted, &exchange.request_id))
+            Some(maintenance(wanted, exchange.request_id()))
         }
     }
 }
 
 /// The pool of the rule's service, or of the other app that gets a share of its requests.
-fn pool_for(worker: &Worker, route: &Route, headers: &HeaderMap) -> Rc<Pool> {
+fn pool_for<'a, F: Iterator<Item = Field<'a>> + Clone>(
+    exchange: &Exchange,
+    route: &Route,
+    survey: &Survey<'a, F>,
+) -> Rc<Pool> {
     route
         .rule
         .canary
         .as_ref()
-        .filter(|canary| takes_part(canary, headers))
-        .and_then(|canary| worker.pool_of(&canary.app))
+        .filter(|canary| takes_part(canary, survey))
+        .and_then(|canary| exchange.client.worker.pool_of(&canary.app))
         .filter(|pool| !pool.upstreams().is_empty())
         .unwrap_or_else(|| Rc::clone(&route.pool))
 }
 
-fn takes_part(canary: &Canary, headers: &HeaderMap) -> bool {
-    let said = canary.header.as_ref().and_then(|name| headers.get(name));
-    match said.map(HeaderValue::as_bytes) {
+fn takes_part<'a, F: Iterator<Item = Field<'a>> + Clone>(canary: &Canary, survey: &Survey<'a, F>) -> bool {
+    match canary.header.as_ref().and_then(|name| survey.values(name.as_str()).next()) {
         Some(b"always") => true,
         Some(b"never") => false,
         _ => fastrand::u8(..100) < canary.percent,
     }
 }
 
-fn speaks_http2(pool: &Pool, parts: &request::Parts) -> bool {
+fn speaks_http2<F>(pool: &Pool, version: Version, survey: &Survey<'_, F>) -> bool {
     match pool.service.policy().protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
         // gRPC has no other way.
         Protocol::Automatic => {
-            parts.version == Version::HTTP_2
-                && parts
-                    .headers
-                    .get(CONTENT_TYPE)
-                    .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+            version == Version::HTTP_2
+                && survey.content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"))
         }
     }
 }
 
-/// What the rule wants the target to see.
-fn by_rule(parts: &mut request::Parts, route: &Route) -> Result<(), Reason> {
-    let rule = &route.rule;
-    if let Some(path) = rule.rewritten(parts.uri.path()) {
-        set_path(parts, &path)?;
-    }
-    rule.request_fields.apply(&mut parts.headers);
-    if let Some(host) = &rule.host_header {
-        parts.headers.insert(HOST, host.clone());
-    }
-    Ok(())
+fn for_http1<'a, F: Iterator<Item = Field<'a>> + Clone>(
+    exchange: &Exchange,
+    route: &Route,
+    request: &Request<'a, '_, F>,
+    path: &str,
+    tunnel: bool,
+) -> Outlet {
+    let client = &exchange.client;
+    let mut outlet = Outlet::new();
+    outlet.lend(|| client.worker.buffers.take_head());
+    let out = outlet.staged();
+    let (mark, query) = request.query.map_or(("", ""), |query| ("?", query));
+    write_request_line(out, request.method, &[path, mark, query]);
+    let host = route.rule.host_header.as_ref().map_or(request.authority.as_bytes(), HeaderValue::as_bytes);
+    write_field(out, ("host", host));
+    let mut sink = Ruled::new(Lines(out), Some(&route.rule.request_fields));
+    request.pass(&mut sink, &client.origin(), exchange.request_id().as_bytes(), true, tunnel);
+    sink.finish();
+    let delimit = match request.length {
+        Length::None => Delimit::Plain,
+        Length::Exactly(length) => {
+            out.extend_from_slice(b"content-length: ");
+            write_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+            Delimit::Plain
+        }
+        Length::Unknown => {
+            write_field(out, ("transfer-encoding", b"chunked"));
+            Delimit::Chunks
+        }
+    };
+    out.extend_from_slice(b"\r\n");
+    outlet.begin(delimit, true);
+    outlet
 }
 
-fn set_path(parts: &mut request::Parts, path: &str) -> Result<(), Reason> {
-    let target: PathAndQuery = match parts.uri.query() {
+fn for_http2<'a, F: Iterator<Item = Field<'a>> + Clone>(
+    exchange: &Exchange,
+    route: &Route,
+    request: &Request<'a, '_, F>,
+    path: &str,
+) -> Result<http::Request<RequestBody>, Reason> {
+    let client = &exchange.client;
+    let target: PathAndQuery = match request.query {
         Some(query) => format!("{path}?{query}").parse(),
         None => path.parse(),
     }
     .map_err(|_| Reason::BadTarget)?;
-    parts.uri = Uri::from(target);
-    Ok(())
-}
-
-/// Brings the request into the version that the target speaks.
-fn by_version(parts: &mut request::Parts, http2: bool, has_body: bool) -> Result<(), Reason> {
-    let came_in_http2 = parts.version == Version::HTTP_2;
-    if http2 {
-        parts.version = Version::HTTP_2;
-        parts.headers.remove(TRANSFER_ENCODING);
-        let host = parts.headers.remove(HOST).ok_or(Reason::BadHost)?;
-        let mut uri = std::mem::take(&mut parts.uri).into_parts();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| Reason::BadHost)?);
-        parts.uri = Uri::from_parts(uri).map_err(|_| Reason::BadTarget)?;
-        return Ok(());
+    let host = route.rule.host_header.as_ref().map_or(request.authority.as_bytes(), HeaderValue::as_bytes);
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(Authority::try_from(host).map_err(|_| Reason::BadHost)?);
+    uri.path_and_query = Some(target);
+    let (mut headers, elsewhere) = (HeaderMap::new(), Bytes::new());
+    let mut sink =
+        Ruled::new(Map { headers: &mut headers, head: &elsewhere }, Some(&route.rule.request_fields));
+    request.pass(&mut sink, &client.origin(), exchange.request_id().as_bytes(), false, false);
+    sink.finish();
+    if let Length::Exactly(length) = request.length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    parts.version = Version::HTTP_11;
-    if came_in_http2 {
-        // HTTP/2 needs no word for a body of unknown length; and it takes cookies apart, which only it puts together
-        // again (RFC 9113, section 8.2.3).
-        if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
-            parts.headers.insert(TRANSFER_ENCODING, CHUNKED);
-        }
-        join_cookies(&mut parts.headers);
-    }
-    Ok(())
-}
-
-fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let values: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&values.join(&b"; "[..])) {
-        headers.insert(COOKIE, joined);
-    }
+    let mut made = http::Request::new(RequestBody::Empty);
+    *made.method_mut() = Method::from_bytes(request.method.as_bytes()).map_err(|_| Reason::Method)?;
+    *made.uri_mut() = Uri::from_parts(uri).map_err(|_| Reason::BadTarget)?;
+    *made.version_mut() = Version::HTTP_2;
+    *made.headers_mut() = headers;
+    Ok(made)
 }

@@ -1,37 +1,52 @@
 //! The data path of the edge router: HTTP/1.1 and HTTP/2 in, HTTP/1.1 and HTTP/2 out, by a [`convoy_routing::Table`].
 //!
 //! One acceptor hands connections to workers, one per processor, each with its own event loop. A worker shares nothing
-//! with the others but the table, which is read without a lock, and keeps its own idle connections to targets. hyper
-//! reads and writes the messages, [`convoy_hygiene`] decides which are taken and what of them passes; the rest is done
-//! here: who gets a request and who gets it next, limits in time for every phase, and how to end without losing one.
+//! with the others but the table, which is read without a lock, and keeps its own idle connections to targets. Messages
+//! of HTTP/1.1 are read and written here with [`convoy_http1`], those of HTTP/2 by hyper; [`convoy_hygiene`] decides which
+//! are taken and what of them passes; the rest is done here: who gets a request and who gets it next, limits in time for every phase, and how to end without losing one.
 //! [`Reason`] says why a request was not answered by a target.
 //!
 //! Nothing here knows of etcd or systemd.
 
 mod acceptor;
 mod answer;
+mod asker;
 mod attempts;
 mod body;
+mod buffer;
 mod checker;
 mod client_io;
 mod connection;
 mod control;
 mod exchange;
+mod fields;
 mod forward;
+mod front;
 mod gate;
+mod handoff;
+mod inlet;
+mod link;
+mod link_body;
 mod listener;
 mod metrics;
+mod outlet;
+mod pass_on;
 mod pool;
 mod proxy;
 mod reason;
 mod record;
 mod sender;
-mod serve;
+mod serve_http1;
+mod serve_http2;
 mod settings;
 mod shared;
+mod source;
+mod transfer;
 mod tunnel;
+mod turn;
 mod upstream;
 mod wire;
+mod words;
 mod worker;
 
 pub use listener::{Covers, Listener, Proofs, Socket, Tls};

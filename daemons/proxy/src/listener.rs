@@ -114,7 +114,8 @@ impl Listener {
 pub(crate) struct Door {
     pub(crate) tls: Option<Tls>,
     pub(crate) proxy_protocol: bool,
-    pub(crate) port: Option<u16>,
+    /// The port that clients connect to, as targets are told.
+    pub(crate) port_text: Box<str>,
     proofs: Option<Proofs>,
 }
 
@@ -130,7 +131,12 @@ impl Door {
 impl From<&Listener> for Door {
     fn from(listener: &Listener) -> Self {
         let Listener { socket, tls, proxy_protocol, proofs } = listener;
-        let (tls, proofs) = (tls.clone(), proofs.clone());
-        Self { tls, proxy_protocol: *proxy_protocol, port: socket.port(), proofs }
+        let port = socket.port().unwrap_or(if tls.is_some() { 443 } else { 80 });
+        Self {
+            tls: tls.clone(),
+            proxy_protocol: *proxy_protocol,
+            port_text: port.to_string().into(),
+            proofs: proofs.clone(),
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use convoy_hygiene::{Field, Survey};
 use convoy_routing::balance::{Class, View, hash, ramp};
 use convoy_routing::{Balance, HashSource, NumberedRule, Service};
-use http::{HeaderMap, header};
 
 use crate::gate::Gate;
 use crate::metrics::RouteCounters;
@@ -117,20 +117,25 @@ impl Pool {
     }
 
     /// What the request says about its target. `client` is the address as text.
-    pub(crate) fn preference(&self, headers: &HeaderMap, path: &str, client: &[u8]) -> Preference {
+    pub(crate) fn preference<'a, F: Iterator<Item = Field<'a>> + Clone>(
+        &self,
+        survey: &Survey<'a, F>,
+        path: &str,
+        client: &[u8],
+    ) -> Preference {
         let policy = self.service.policy();
         let stick_to = policy
             .sticky
             .as_ref()
-            .and_then(|sticky| cookie(headers, &sticky.cookie))
+            .and_then(|sticky| cookie(survey.cookies(), &sticky.cookie))
             .and_then(|value| u64::from_str_radix(value, 16).ok());
         let key = match &policy.balance {
             Balance::LeastRequest | Balance::RoundRobin => None,
             Balance::Hash(HashSource::Client) => Some(hash(client)),
             Balance::Hash(HashSource::Path) => Some(hash(path.as_bytes())),
-            Balance::Hash(HashSource::Header(name)) => headers.get(name).map(|value| hash(value.as_bytes())),
+            Balance::Hash(HashSource::Header(name)) => survey.values(name.as_str()).next().map(hash),
             Balance::Hash(HashSource::Cookie(name)) => {
-                cookie(headers, name).map(|value| hash(value.as_bytes()))
+                cookie(survey.cookies(), name).map(|value| hash(value.as_bytes()))
             }
         };
         Preference { stick_to, key }
@@ -180,11 +185,7 @@ impl Pool {
     }
 
     /// The cookie that keeps a client at this target, unless it has it already.
-    pub(crate) fn cookie_for(
-        &self,
-        upstream: &Upstream,
-        preference: Preference,
-    ) -> Option<http::HeaderValue> {
+    pub(crate) fn cookie_for(&self, upstream: &Upstream, preference: Preference) -> Option<String> {
         let sticky = self.service.policy().sticky.as_ref()?;
         let id = upstream.target.stable_id();
         if preference.stick_to == Some(id) {
@@ -198,19 +199,14 @@ impl Pool {
         if sticky.secure {
             text.push_str("; Secure");
         }
-        http::HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
+        Some(text)
     }
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(';'))
-        .find_map(|pair| {
-            pair.trim().split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value)
-        })
+fn cookie<'a>(cookies: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a str> {
+    cookies.filter_map(|value| str::from_utf8(value).ok()).flat_map(|list| list.split(';')).find_map(|pair| {
+        pair.trim().split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value)
+    })
 }
 
 #[cfg(test)]
@@ -219,11 +215,9 @@ mod tests {
 
     #[test]
     fn cookies_are_found_by_their_whole_name() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, "a=1; xat=9; at=7".parse().unwrap());
-        headers.append(header::COOKIE, "b=2".parse().unwrap());
+        let cookies = [&b"a=1; xat=9; at=7"[..], b"b=2"];
         for (name, value) in [("at", Some("7")), ("b", Some("2")), ("t", None)] {
-            assert_eq!(cookie(&headers, name), value, "{name}");
+            assert_eq!(cookie(cookies.into_iter(), name), value, "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@ use convoy_keys::Network;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use convoy_routing::EjectionPolicy;
+use convoy_routing::{EjectionPolicy, RuleTimeouts};
 
 /// Limits in time. The proxy looks at its connections every quarter of a second, so nothing is more exact than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,19 @@ impl Default for Timeouts {
             upstream_idle: Duration::from_secs(50),
             drain_idle: Duration::from_secs(1),
             drain_tunnel: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Timeouts {
+    /// Those of a rule, where it has its own.
+    pub(crate) fn with(&self, own: &RuleTimeouts) -> Self {
+        Self {
+            first_byte: own.response.unwrap_or(self.first_byte),
+            stall: own.stall.unwrap_or(self.stall),
+            request_body: own.request_body.unwrap_or(self.request_body),
+            tunnel_idle: own.tunnel.unwrap_or(self.tunnel_idle),
+            ..*self
         }
     }
 }

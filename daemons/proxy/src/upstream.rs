@@ -7,20 +7,26 @@ use std::time::Duration;
 
 use convoy_routing::Target;
 use convoy_routing::balance::{View, blend, fade};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use crate::link::Link;
 use crate::reason::Reason;
-use crate::sender::{Link, Local, Open, Sender};
+use crate::sender::{Local, Open, Sender};
 use crate::wire::ToTarget;
 use crate::worker::Worker;
 
-/// Read buffers of a connection to a target grow up to this. Bounds memory, not the size of a body.
-const BUFFER_MAX: usize = 64 * 1024;
 /// HTTP/2: how much of an answer a target may send ahead of a slow client, per request and per connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// A connection, in the version of HTTP that it speaks.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    Http1(Box<Link>),
+    Http2(Sender),
+}
 
 #[derive(Debug)]
 struct Idle {
@@ -39,7 +45,7 @@ pub(crate) struct Upstream {
     since: Option<u64>,
     idle: RefCell<Vec<Idle>>,
     /// One connection carries all requests of this worker.
-    shared: RefCell<Option<http2::SendRequest<crate::body::RequestBody>>>,
+    shared: RefCell<Option<Sender>>,
     retired: Cell<bool>,
 }
 
@@ -97,28 +103,30 @@ impl Upstream {
 
     /// The connection that was used last; the others age until they are closed. Those that the target closed are dropped
     /// on the way.
-    pub(crate) fn take_idle(&self, http2: bool) -> Option<Sender> {
-        if http2 {
-            let mut shared = self.shared.borrow_mut();
-            if shared.as_ref().is_some_and(|sender| sender.is_closed() || !sender.is_ready()) {
-                *shared = None;
-            }
-            return shared.clone().map(Sender::Http2);
-        }
+    pub(crate) fn take_link(&self) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { mut link, .. }) = idle.pop() {
+        while let Some(Idle { link, .. }) = idle.pop() {
             if link.is_usable() {
-                return Some(Sender::Http1(link));
+                return Some(link);
             }
         }
         None
     }
 
-    /// A connection whose exchange is over. Kept unless the target is gone, or there are enough.
-    pub(crate) fn give_back(&self, sender: Sender, worker: &Worker) {
-        let Sender::Http1(mut link) = sender else { return };
+    /// The connection that all HTTP/2 requests share.
+    pub(crate) fn sender(&self) -> Option<Sender> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.as_ref().is_some_and(|sender| sender.is_closed() || !sender.is_ready()) {
+            *shared = None;
+        }
+        shared.clone()
+    }
+
+    /// A connection whose exchange is over. Kept unless it ends with it, the target is gone, or there are enough.
+    pub(crate) fn give_back(&self, mut link: Box<Link>, worker: &Worker) {
+        link.inlet.rest(&worker.buffers);
         let has_room = !self.retired.get() && self.idle.borrow().len() < worker.settings.idle_per_target;
-        if has_room && link.is_usable() {
+        if has_room && link.keeps && link.is_usable() {
             self.idle.borrow_mut().push(Idle { link, since: worker.clock.now() });
         }
     }
@@ -126,9 +134,7 @@ impl Upstream {
     /// Closes what was idle for too long.
     pub(crate) fn expire_idle(&self, now: u64, limit: Duration) {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.idle
-            .borrow_mut()
-            .retain_mut(|idle| now.saturating_sub(idle.since) < limit && idle.link.is_usable());
+        self.idle.borrow_mut().retain(|idle| now.saturating_sub(idle.since) < limit && idle.link.is_usable());
     }
 
     /// The target's key is gone: what is idle is closed, what is in use is not kept afterwards.
@@ -144,15 +150,15 @@ impl Upstream {
         worker: &Rc<Worker>,
         http2: bool,
         limit: Duration,
-    ) -> Result<Sender, Reason> {
+    ) -> Result<Connection, Reason> {
         let ejection = self.target.ejection();
         ejection.begin(worker.clock.now(), limit);
         let started = worker.clock.refresh();
         worker.counters.connects.add(1);
         let reason = match tokio::time::timeout(limit, self.dial(worker, http2)).await {
-            Ok(Ok(sender)) => {
+            Ok(Ok(connection)) => {
                 ejection.succeeded();
-                return Ok(sender);
+                return Ok(connection);
             }
             Ok(Err(error)) => {
                 tracing::debug!(TARGET_ADDRESS = self.target.address_text(), %error, "a target refused the connection");
@@ -173,30 +179,28 @@ impl Upstream {
         Err(reason)
     }
 
-    async fn dial(&self, worker: &Rc<Worker>, http2: bool) -> Result<Sender, DialError> {
+    async fn dial(&self, worker: &Rc<Worker>, http2: bool) -> Result<Connection, DialError> {
         let stream = TcpStream::connect(self.target.address()).await?;
         stream.set_nodelay(true)?;
-        let io = TokioIo::new(ToTarget(stream));
         let open = Open::count(&worker.counters);
-        if http2 {
-            let (sender, connection) = http2::Builder::new(Local)
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .keep_alive_interval(Duration::from_secs(20))
-                .handshake(io)
-                .await?;
-            tokio::task::spawn_local(async move {
-                let _ = connection.await;
-                drop(open);
-            });
-            if !self.retired.get() {
-                *self.shared.borrow_mut() = Some(sender.clone());
-            }
-            return Ok(Sender::Http2(sender));
+        if !http2 {
+            return Ok(Connection::Http1(Box::new(Link::new(stream, open))));
         }
-        let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await?;
-        Ok(Sender::Http1(Box::new(Link::new(sender, connection, open))))
+        let (sender, connection) = http2::Builder::new(Local)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(Duration::from_secs(20))
+            .handshake(TokioIo::new(ToTarget(stream)))
+            .await?;
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+            drop(open);
+        });
+        if !self.retired.get() {
+            *self.shared.borrow_mut() = Some(sender.clone());
+        }
+        Ok(Connection::Http2(sender))
     }
 }
 

@@ -1,22 +1,22 @@
 //! One thread with its own event loop, connections and pools; nothing in it is shared but the table and the numbers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Cache};
 use convoy_keys::AppName;
 use convoy_routing::{PathError, Service, Table};
-use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
+use crate::buffer::Buffers;
 use crate::connection;
 use crate::control::{Clock, Control, Verdict};
 use crate::gate::Gates;
@@ -34,6 +34,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_IDLE: Duration = Duration::from_secs(1);
 /// A stream whose verdict nobody took note of at so many looks ends with its connection.
 const LOOKS_MAX: u32 = 20;
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -63,14 +64,15 @@ pub(crate) type Destination = (Rc<Route>, Option<String>);
 
 #[derive(Debug)]
 struct Watched {
-    control: Arc<Control>,
-    connection: Arc<Control>,
+    control: Rc<Control>,
+    connection: Rc<Control>,
     looks: Cell<u32>,
 }
 
 pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) clock: Rc<Clock>,
+    pub(crate) buffers: Buffers,
     pub(crate) counters: Arc<WorkerCounters>,
     /// The table is another one.
     pub(crate) changed: Notify,
@@ -83,10 +85,12 @@ pub(crate) struct Worker {
     routes: RefCell<HashMap<u64, Rc<Route>>>,
     /// By the service.
     pools: RefCell<HashMap<u64, Rc<Pool>>>,
-    connections: RefCell<HashMap<u64, Arc<Control>>>,
+    connections: RefCell<HashMap<u64, Rc<Control>>>,
     streams: RefCell<HashMap<u64, Watched>>,
     log: RefCell<Box<dyn RequestLog>>,
     pub(crate) wants_agent: bool,
+    /// What the time is, as answers say it.
+    date: RefCell<String>,
     id_prefix: String,
     requests: Cell<u64>,
     accepted: Cell<u64>,
@@ -105,7 +109,9 @@ impl Worker {
         let Common { settings, table, metrics, gates, doors } = common;
         Rc::new(Self {
             settings,
-            clock: Arc::new(Clock::new(Instant::now())),
+            clock: Rc::new(Clock::new(Instant::now())),
+            buffers: Buffers::default(),
+            date: RefCell::new(date()),
             counters: metrics.worker(post.index),
             id_prefix: format!("{}{:02x}", post.process, post.index & 0xff),
             changed: Notify::new(),
@@ -132,6 +138,9 @@ impl Worker {
         while let Some(message) = messages.recv().await {
             match message {
                 Message::Connection { socket, peer, door, shed } => {
+                    if self.connections.borrow().is_empty() {
+                        self.date.replace(date());
+                    }
                     self.clock.refresh();
                     if let Some(door) = self.doors.get(door) {
                         let door = Rc::clone(door);
@@ -218,7 +227,7 @@ impl Worker {
     }
 
     /// A request of an HTTP/2 connection is to be watched.
-    pub(crate) fn begin_stream(&self, control: Arc<Control>, connection: Arc<Control>) -> u64 {
+    pub(crate) fn begin_stream(&self, control: Rc<Control>, connection: Rc<Control>) -> u64 {
         let number = self.requests.get() + 1;
         self.requests.set(number);
         let watched = Watched { control, connection, looks: Cell::new(0) };
@@ -240,7 +249,7 @@ impl Worker {
         self.drain.get().is_some()
     }
 
-    pub(crate) fn opened(&self, control: Arc<Control>) -> u64 {
+    pub(crate) fn opened(&self, control: Rc<Control>) -> u64 {
         let number = self.accepted.get() + 1;
         self.accepted.set(number);
         self.connections.borrow_mut().insert(number, control);
@@ -260,26 +269,34 @@ impl Worker {
     }
 
     /// Process, worker and number, so that it is unique and tells its origin.
-    pub(crate) fn next_request_id(&self) -> HeaderValue {
+    pub(crate) fn next_request_id(&self) -> [u8; 20] {
         let number = self.requests.get() + 1;
         self.requests.set(number);
-        let mut text = String::with_capacity(self.id_prefix.len() + 10);
-        text.push_str(&self.id_prefix);
-        push_hex(&mut text, number, 10);
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("-"))
+        let mut id = [b'0'; 20];
+        let (origin, count) = id.split_at_mut(10);
+        for (place, byte) in origin.iter_mut().zip(self.id_prefix.bytes()) {
+            *place = byte;
+        }
+        for (place, digit) in count.iter_mut().rev().enumerate() {
+            *digit =
+                HEX.get(usize::try_from(number >> (4 * place) & 0xf).unwrap_or(0)).copied().unwrap_or(b'0');
+        }
+        id
     }
 
     /// Whether a request carries an identifier of this very process: then it came back to us.
-    pub(crate) fn is_own_id(&self, value: Option<&HeaderValue>) -> bool {
-        value.is_some_and(|id| id.as_bytes().starts_with(self.post.process.as_bytes()))
+    pub(crate) fn is_own_id(&self, value: Option<&[u8]>) -> bool {
+        value.is_some_and(|id| id.starts_with(self.post.process.as_bytes()))
+    }
+
+    /// For `Date`; right to a second.
+    pub(crate) fn date(&self) -> Ref<'_, str> {
+        Ref::map(self.date.borrow(), String::as_str)
     }
 }
 
-fn push_hex(text: &mut String, number: u64, digits: u32) {
-    for place in (0..digits).rev() {
-        let digit = u32::try_from(number >> (4 * place) & 0xf).unwrap_or(0);
-        text.push(char::from_digit(digit, 16).unwrap_or('0'));
-    }
+fn date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
 }
 
 /// The look at all connections and pools, and the sign of life.
@@ -289,6 +306,7 @@ async fn upkeep(worker: Rc<Worker>) {
         let idle = worker.connections.borrow().is_empty();
         tokio::time::sleep(if idle { LOOK_IDLE } else { LOOK }).await;
         let now = worker.clock.refresh();
+        worker.date.replace(date());
         worker.post.beat();
         let draining_for = worker.drain.get().map(|(since, _)| now.duration_since(since));
         for control in worker.connections.borrow().values() {

@@ -24,17 +24,15 @@ impl FieldRules {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
-    /// Changes the fields.
-    pub fn apply(&self, headers: &mut http::HeaderMap) {
-        for name in &self.remove {
-            headers.remove(name);
-        }
-        for (name, value) in &self.set {
-            headers.insert(name, value.clone());
-        }
-        for (name, value) in &self.add {
-            headers.append(name, value.clone());
-        }
+    /// Whether a field of the message does not pass.
+    pub fn takes_out(&self, name: &str) -> bool {
+        let is_it = |own: &HeaderName| own.as_str().eq_ignore_ascii_case(name);
+        self.remove.iter().any(is_it) || self.set.iter().any(|(own, _)| is_it(own))
+    }
+
+    /// What is put in behind those that pass.
+    pub fn own(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.set.iter().chain(&self.add)
     }
 }
 

@@ -96,6 +96,27 @@ fn an_old_client_is_served() {
 }
 
 #[test]
+fn an_old_client_may_keep_its_connection() {
+    let backend = Backend::start(|peer| {
+        while peer.head()?.is_some() {
+            peer.reply("ok")?;
+            if peer.head()?.is_some() {
+                peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")?;
+            }
+        }
+        Ok(())
+    });
+    let edge = Edge::start(&[("a/lb/1", backend.address)]);
+    let mut client = edge.client();
+    let ask = "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
+    let answer = client.ask(ask);
+    assert_eq!((answer.body.as_str(), answer.field("connection")), ("ok", Some("keep-alive")));
+    let answer = client.ask(ask);
+    assert_eq!((answer.body.as_str(), answer.field("connection")), ("ok", Some("close")));
+    assert_eq!(answer.field("transfer-encoding"), None, "it knows no chunks");
+}
+
+#[test]
 fn a_target_that_is_the_router_itself_is_noticed() {
     let mut edge = Edge::start(&[]);
     edge.put("a/lb/1", edge.address);

@@ -284,3 +284,24 @@ fn a_client_that_is_gone_with_all_that_it_asked_for_has_taken_nothing_back() {
     });
     assert_eq!(edge.proxy.metrics().totals().rapid_resets, 0);
 }
+
+#[test]
+fn a_client_that_speaks_http1_gets_what_a_target_says_in_http2() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (server, _) = runtime.block_on(grpc_server());
+    let mut edge = Edge::start(&[("a/lb/1", server)]);
+    edge.document("a", r#"{"protocol": "http2"}"#);
+    let mut client = edge.client();
+    let head = "POST /x HTTP/1.1\r\nHost: a.d.example\r\nTE: trailers\r\n";
+    for _ in 0..3 {
+        for body in [
+            "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nX-T: 1\r\n\r\n",
+            "Content-Length: 5\r\n\r\nhello",
+        ] {
+            client.send(&format!("{head}{body}"));
+            while client.line() != "\r\n" {}
+            let end = "5\r\nhello\r\n0\r\ngrpc-status: 0\r\ngrpc-message: a.d.example\r\n\r\n";
+            assert_eq!(String::from_utf8_lossy(&client.bytes(end.len())), end);
+        }
+    }
+}

@@ -25,6 +25,16 @@ fn a_head_that_trickles_is_cut_off() {
 }
 
 #[test]
+fn the_beginning_of_a_head_that_was_sent_ahead_counts_as_well() {
+    let backend = Backend::echo();
+    let edge = Edge::with(settings(|limits| limits.header = SHORT), &[("a/lb/1", backend.address)]);
+    let mut client = edge.client();
+    client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HT");
+    assert_eq!(client.answer(false).body, "/1");
+    assert!(client.is_at_end());
+}
+
+#[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let backend = Backend::echo();
     let edge = Edge::with(settings(|limits| limits.keep_alive = SHORT), &[("a/lb/1", backend.address)]);

@@ -14,6 +14,7 @@ mod failures;
 mod forwarding;
 mod hostile;
 mod http2;
+mod interim;
 mod limits;
 mod proxy_protocol;
 mod rolling;

@@ -241,6 +241,12 @@ impl Peer {
         read_body(&mut self.reader, head, false)
     }
 
+    pub(crate) fn byte(&mut self) -> io::Result<[u8; 1]> {
+        let mut byte = [0];
+        self.reader.read_exact(&mut byte)?;
+        Ok(byte)
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.reader.get_mut().write_all(bytes)
     }

@@ -1,0 +1,75 @@
+//! Who waits for an answer, as the one sees it who looks for it.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use crate::outlet::{Failure, Outlet};
+use crate::reason::Reason;
+use crate::source::Source;
+use crate::transfer::Transfer;
+
+/// A client of either version of HTTP.
+pub(crate) trait Asker {
+    /// Whether it has left.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether it has heard all that it was told before its answer. An error when it can't be told any more.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Passes the request on to a target that speaks HTTP/1.1, until it has all of it.
+    fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        outlet: &mut Outlet,
+        target: &mut TcpStream,
+    ) -> Poll<Result<(), Failure<Reason>>>;
+
+    /// Gives the body to the task that writes it, where that is another one.
+    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>>;
+
+    /// Somebody listens: it may send its body.
+    fn invite(&mut self);
+
+    /// An interim answer (RFC 9110, section 15.2): its head, which is complete.
+    fn interim(&mut self, head: &[u8]);
+}
+
+/// A request's body within its limits.
+pub(crate) struct Limited<'a, S> {
+    pub(crate) source: S,
+    /// None where there is no body.
+    pub(crate) transfer: Option<&'a Transfer>,
+}
+
+impl<S: Source> Source for Limited<'_, S> {
+    type Error = Reason;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Reason>> {
+        let polled = self.source.poll_data(cx);
+        let Some(transfer) = self.transfer else { return polled.map_err(|_| Reason::ClientBody) };
+        transfer.waits(polled.is_pending());
+        polled.map(|outcome| match outcome {
+            Ok(true) => transfer.came(self.source.data().len()).map(|()| true),
+            Ok(false) => Ok(false),
+            Err(_) => Err(transfer.broken()),
+        })
+    }
+
+    fn data(&self) -> &[u8] {
+        self.source.data()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.source.consume(count);
+    }
+
+    fn is_last(&self) -> bool {
+        self.source.is_last()
+    }
+
+    fn each_trailer(&self, with: &mut dyn FnMut(&str, &[u8])) {
+        self.source.each_trailer(with);
+    }
+}
