@@ -7,7 +7,7 @@ seconds=${1:-60}
 here=$(cd "$(dirname "$0")" && pwd)
 build=${CARGO_TARGET_DIR:-$here/../../target}/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
-targets="unit_file glob name template resource routes proxy_protocol"
+targets="unit_file glob name template resource routes proxy_protocol http1"
 
 # The same counters that cargo-fuzz asks for with `--sanitizer none`; they need no nightly compiler.
 flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -16,7 +16,7 @@ flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 RUSTFLAGS="$flags" cargo build --quiet --release --locked --manifest-path "$here/Cargo.toml" \
     --target "$host" --target-dir "$build"
 
-share=$((seconds / 7))
+share=$((seconds / 8))
 [ "$share" -gt 0 ] || share=1
 for target in $targets; do
     mkdir -p "$build/corpus/$target" "$build/failures"
