@@ -170,7 +170,11 @@ fn edge(setup: &Setup<'_>, program: &Path) -> Result<(SocketAddr, Process)> {
     let entries: Vec<_> =
         hosts(setup).map(|host| format!(r#"{{"host":"{host}","targets":["{backend}"]}}"#)).collect();
     let routes = setup.folder.join("routes.json");
-    fs::write(&routes, format!(r#"{{"routes":[{}]}}"#, entries.join(",")))?;
+    let written = format!(r#"{{"routes":[{}]}}"#, entries.join(","));
+    // Another one may be reading it.
+    if fs::read_to_string(&routes).ok().as_ref() != Some(&written) {
+        fs::write(&routes, written)?;
+    }
     let mut command = Command::new(program);
     let name = if setup.over == Over::Http1 { "http" } else { "https" };
     command.arg("--listen").arg(format!("{name}={address}")).arg("--routes").arg(&routes);
