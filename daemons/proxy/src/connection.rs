@@ -127,7 +127,7 @@ impl Drop for Stream {
         client.worker.end_stream(self.number);
         client.streams.set(client.streams.get().saturating_sub(1));
         if client.streams.get() == 0 {
-            client.control.enter(Phase::Idle);
+            client.control.enter(Phase::NoStreams);
         }
     }
 }
@@ -227,6 +227,8 @@ async fn two(client: Rc<Client>, io: ClientIo) {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    // It may take its time with the first request, as between two of them.
+    control.enter(Phase::NoStreams);
     let mut ending = false;
     let ended = poll_fn(|cx| {
         control.register(cx.waker());

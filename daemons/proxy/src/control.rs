@@ -51,6 +51,8 @@ pub(crate) enum Phase {
     Head,
     /// Between requests.
     Idle,
+    /// HTTP/2 between requests. What comes need not be the next one: a ping is answered, a window opened.
+    NoStreams,
     /// HTTP/2 with open streams, each of which has a control of its own.
     Streams,
     /// A request was read and its answer has not begun.
@@ -145,7 +147,12 @@ impl Control {
         match self.phase.get() {
             Phase::Idle => self.enter(Phase::Head),
             Phase::Tunnel => self.progress(),
-            Phase::Head | Phase::Streams | Phase::Request | Phase::Answer | Phase::Linger => {}
+            Phase::Head
+            | Phase::NoStreams
+            | Phase::Streams
+            | Phase::Request
+            | Phase::Answer
+            | Phase::Linger => {}
         }
     }
 
@@ -208,8 +215,8 @@ fn judge(
     };
     match phase {
         Phase::Head => within(limits.header, Verdict::Cut),
-        Phase::Idle if draining_for.is_some() => within(limits.drain_idle, Verdict::Close),
-        Phase::Idle => within(limits.keep_alive, Verdict::Close),
+        Phase::Idle | Phase::NoStreams if draining_for.is_some() => within(limits.drain_idle, Verdict::Close),
+        Phase::Idle | Phase::NoStreams => within(limits.keep_alive, Verdict::Close),
         Phase::Streams if draining_for.is_some() => Verdict::Close,
         Phase::Streams => Verdict::Fine,
         Phase::Request if waits_for_client => within(limits.request_body, Verdict::ClientSlow),
@@ -237,6 +244,8 @@ mod tests {
             (Phase::Idle, false, 81, None, Verdict::Cut),
             (Phase::Idle, false, 0, Some(0), Verdict::Fine),
             (Phase::Idle, false, 1, Some(0), Verdict::Close),
+            (Phase::NoStreams, false, 75, None, Verdict::Close),
+            (Phase::NoStreams, false, 1, Some(0), Verdict::Close),
             (Phase::Streams, false, 9999, None, Verdict::Fine),
             (Phase::Streams, false, 0, Some(0), Verdict::Close),
             (Phase::Request, false, 59, Some(9), Verdict::Fine),
@@ -290,5 +299,21 @@ mod tests {
         at(210);
         control.judge(&limits, None);
         assert_eq!(control.verdict(), Verdict::Cut);
+    }
+
+    #[test]
+    fn an_answered_ping_is_no_request_that_never_ends() {
+        let clock = Rc::new(Clock::new(Instant::now()));
+        let limits = Timeouts::default();
+        for (phase, verdict) in [(Phase::NoStreams, Verdict::Fine), (Phase::Idle, Verdict::Cut)] {
+            clock.now.set(0);
+            let control = Control::new(Rc::clone(&clock));
+            control.enter(phase);
+            clock.now.set(20_000);
+            control.received();
+            clock.now.set(50_000);
+            control.judge(&limits, None);
+            assert_eq!(control.verdict(), verdict, "{phase:?}");
+        }
     }
 }

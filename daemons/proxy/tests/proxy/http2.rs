@@ -1,6 +1,7 @@
 //! HTTP/2 in front and behind.
 
 use std::convert::Infallible;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -190,6 +191,30 @@ fn grpc_passes_with_its_trailers() {
         }
         assert_eq!(connections.load(Ordering::SeqCst), 1, "requests share a connection to the target");
     });
+}
+
+/// The type of the next frame of the server, which is passed over.
+fn frame(stream: &mut impl Read) -> u8 {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    let length = u64::from(u32::from_be_bytes([0, head[0], head[1], head[2]]));
+    io::copy(&mut stream.take(length), &mut io::sink()).unwrap();
+    head[3]
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_client_that_has_asked_nothing_yet() {
+    const SETTINGS: u8 = 4;
+    const GO_AWAY: u8 = 7;
+    let edge = Edge::start(&[("a/lb/1", Backend::echo().address)]);
+    let client = edge.client();
+    let mut stream = client.stream();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    while frame(&mut stream) != SETTINGS {}
+    let drained = run(edge.proxy.drain(DrainLimits::default()));
+    assert_eq!(drained.cut, 0);
+    assert!(drained.took < Duration::from_secs(8), "{drained:?}");
+    while frame(&mut stream) != GO_AWAY {}
 }
 
 #[test]
