@@ -4,8 +4,11 @@ use std::cell::RefCell;
 
 /// Holds the head and the body of most answers.
 const SIZE: usize = 16 * 1024;
+/// For bodies that come faster than they fit into that: fewer system calls for the same bytes.
+const LARGE: usize = 64 * 1024;
 /// Buffers that are kept for the next one who needs one.
 const KEPT: usize = 128;
+const LARGE_KEPT: usize = 16;
 /// Longest head that is kept room for.
 const HEAD_KEPT: usize = 8 * 1024;
 
@@ -18,8 +21,8 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    fn new() -> Self {
-        Self { space: vec![0; SIZE], start: 0, end: 0 }
+    fn new(size: usize) -> Self {
+        Self { space: vec![0; size], start: 0, end: 0 }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -32,6 +35,10 @@ impl Buffer {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.space.len() >= LARGE
     }
 
     /// So many bytes are done with.
@@ -71,6 +78,7 @@ impl Buffer {
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     spaces: RefCell<Vec<Buffer>>,
+    large: RefCell<Vec<Buffer>>,
     heads: RefCell<Vec<Vec<u8>>>,
     texts: RefCell<Vec<String>>,
 }
@@ -78,15 +86,24 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// The one that was used last, whose memory is still in the processor's caches.
     pub(crate) fn take(&self) -> Buffer {
-        self.spaces.borrow_mut().pop().unwrap_or_else(Buffer::new)
+        self.spaces.borrow_mut().pop().unwrap_or_else(|| Buffer::new(SIZE))
+    }
+
+    pub(crate) fn take_large(&self) -> Buffer {
+        self.large.borrow_mut().pop().unwrap_or_else(|| Buffer::new(LARGE))
     }
 
     pub(crate) fn give(&self, mut buffer: Buffer) {
-        let mut buffers = self.spaces.borrow_mut();
-        if buffer.space.len() == SIZE && buffers.len() < KEPT {
+        let (kept, most) = match buffer.space.len() {
+            SIZE => (&self.spaces, KEPT),
+            LARGE => (&self.large, LARGE_KEPT),
+            _ => return,
+        };
+        let mut kept = kept.borrow_mut();
+        if kept.len() < most {
             buffer.start = 0;
             buffer.end = 0;
-            buffers.push(buffer);
+            kept.push(buffer);
         }
     }
 
@@ -129,7 +146,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_in_order_and_a_full_buffer_grows() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(SIZE);
         fill(&mut buffer, b'a', SIZE);
         assert!(!buffer.has_room());
         buffer.consume(SIZE - 3);

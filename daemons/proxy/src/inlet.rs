@@ -35,12 +35,23 @@ pub(crate) struct Inlet {
     head_end: HeadEnd,
     /// The other side says no more.
     ended: bool,
+    /// What was read last filled all the room there was.
+    floods: bool,
 }
 
 impl Inlet {
     /// What an end of a head looks like here.
     pub(crate) fn new(head_end: HeadEnd) -> Self {
-        Self { buffer: None, data: 0, gap: 0, body: Body::none(), head_end, head: head_end, ended: false }
+        Self {
+            buffer: None,
+            data: 0,
+            gap: 0,
+            body: Body::none(),
+            head_end,
+            head: head_end,
+            ended: false,
+            floods: false,
+        }
     }
 
     /// What came and was not taken.
@@ -80,6 +91,7 @@ impl Inlet {
         }
         self.body = body;
         self.head = self.head_end;
+        self.floods = false;
     }
 
     /// The body, where its length is known and all of it is here.
@@ -103,10 +115,20 @@ impl Inlet {
         cx: &mut Context<'_>,
         buffers: &Buffers,
     ) -> Poll<io::Result<usize>> {
+        let is_tight = |buffer: &Buffer| buffer.is_empty() && !buffer.is_large();
+        if self.floods
+            && self.buffer.as_ref().is_none_or(is_tight)
+            && let Some(small) = self.buffer.replace(buffers.take_large())
+        {
+            buffers.give(small);
+        }
         let buffer = self.buffer.get_or_insert_with(|| buffers.take());
         let mut space = ReadBuf::new(buffer.room());
         let polled = Pin::new(io).poll_read(cx, &mut space);
         let count = space.filled().len();
+        if polled.is_ready() {
+            self.floods = space.remaining() == 0;
+        }
         buffer.filled(count);
         if polled.is_pending() {
             self.rest(buffers);
@@ -270,6 +292,22 @@ mod tests {
             assert_eq!(inlet.take_body().as_deref(), taken);
             assert_eq!(inlet.bytes(), bytes.get(taken.map_or(0, <[u8]>::len)..).unwrap());
         }
+    }
+
+    #[test]
+    fn what_comes_faster_than_it_fits_gets_more_room() {
+        let (mut inlet, buffers) = (Inlet::new(HeadEnd::default()), Buffers::default());
+        let (bytes, mut cx) = (vec![b'x'; 1 << 20], Context::from_waker(Waker::noop()));
+        let mut from = &bytes[..];
+        inlet.begin_body(0, Body::of_length(1 << 20));
+        let mut sizes = Vec::new();
+        while let Poll::Ready(Ok(true)) = inlet.poll_data(&mut from, &mut cx, &buffers) {
+            sizes.push(inlet.data().len());
+            inlet.consume(inlet.data().len());
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), bytes.len());
+        assert!(sizes[1] > sizes[0], "{sizes:?}");
+        assert!(inlet.is_over());
     }
 
     #[test]
