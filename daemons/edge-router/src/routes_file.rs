@@ -1,26 +1,20 @@
 //! A routes file, read again whenever it changes.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use convoy_disk_watch::DiskWatch;
 use convoy_routing::{FileError, RoutesFile};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::io::Errno;
 use thiserror::Error;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::timeout;
 
 /// How often the file is looked at although nobody said that it changed: a link in its path may lead elsewhere, and some
 /// file systems tell nothing.
 const LOOK: Duration = Duration::from_secs(1);
-/// Room for the names of files that changed at once.
-const EVENTS: usize = 4096;
 
 /// Why a file gives no routes.
 #[derive(Debug, Error)]
@@ -62,21 +56,24 @@ fn mark(path: &Path) -> Mark {
 #[derive(Debug)]
 pub(crate) struct WatchedFile {
     path: PathBuf,
-    /// None where the kernel tells nothing; then the looks have to do.
-    events: Option<Receiver<()>>,
+    disk: DiskWatch,
     seen: Mark,
 }
 
 impl WatchedFile {
     /// Reads it, and follows it from there.
     pub(crate) fn open(path: &Path) -> Result<(Self, RoutesFile), RoutesFileError> {
-        let events = watch(path)
-            .inspect_err(|error| tracing::warn!(%error, "the routes file is looked at once a second only"))
-            .ok();
+        let mut watched = Self { path: path.to_owned(), disk: DiskWatch::new(), seen: None };
+        watched.watch();
         // The mark first: what changes while we read is seen as a change.
-        let seen = mark(path);
+        watched.seen = mark(path);
         let file = read(path)?;
-        Ok((Self { path: path.to_owned(), events, seen }, file))
+        Ok((watched, file))
+    }
+
+    fn watch(&mut self) {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        self.disk.set(&BTreeSet::from([folder.unwrap_or(Path::new(".")).to_owned()]));
     }
 
     /// Waits for the next state of the file. Can be cancelled.
@@ -87,53 +84,9 @@ impl WatchedFile {
                 self.seen = now;
                 return read(&self.path);
             }
-            match &mut self.events {
-                // Time is up, or something happened: in both cases the mark tells.
-                Some(events) => {
-                    if let Ok(None) = tokio::time::timeout(LOOK, events.recv()).await {
-                        self.events = None;
-                    }
-                }
-                None => tokio::time::sleep(LOOK).await,
-            }
-        }
-    }
-}
-
-/// A thread that waits for the kernel's word, since nothing else here waits for anything but sockets.
-fn watch(path: &Path) -> io::Result<Receiver<()>> {
-    let events = inotify::init(CreateFlags::CLOEXEC)?;
-    // The folder: editors and deployments replace a file, which a watch on the file itself would not survive.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let flags = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE;
-    inotify::add_watch(&events, folder, flags)?;
-    let name = path.file_name().unwrap_or_else(|| OsStr::new("")).to_owned();
-    // One is as good as many: what is there is looked at afterwards.
-    let (sender, receiver) = mpsc::channel(1);
-    std::thread::Builder::new().name("routes-file".to_owned()).spawn(move || {
-        if let Err(error) = pass_on(&events, &name, &sender) {
-            tracing::warn!(%error, "the routes file is looked at once a second only");
-        }
-    })?;
-    Ok(receiver)
-}
-
-/// Tells when a file of this name changed, until nobody wants to know.
-fn pass_on(events: &OwnedFd, name: &OsStr, changes: &Sender<()>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); EVENTS];
-    let mut reader = inotify::Reader::new(events, &mut space);
-    loop {
-        let event = match reader.next() {
-            Ok(event) => event,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let meant = event.file_name().is_none_or(|changed| changed.to_bytes() == name.as_encoded_bytes());
-        // A queue that ran over has no name: anything may have happened.
-        if meant || event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-            match changes.try_send(()) {
-                Ok(()) | Err(TrySendError::Full(())) => {}
-                Err(TrySendError::Closed(())) => return Ok(()),
+            // Time is up, or something happened: in both cases the mark tells.
+            if timeout(LOOK, self.disk.changed()).await.is_err() {
+                self.watch();
             }
         }
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoy_disk_watch::DiskWatch;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::folder::{Folder, FromFile};
-use super::watch::DiskWatch;
 use crate::status::Problem;
 
 /// Chain and key are two files, and are seldom written in one moment.

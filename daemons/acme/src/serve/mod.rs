@@ -6,7 +6,6 @@ mod folder;
 mod follow;
 mod keeper;
 mod reader;
-mod watch;
 mod world;
 
 use std::path::Path;

@@ -9,6 +9,7 @@ use convoy_store::{CautiousFeed, FeedEvent, Store};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::options::Configuration;
+use super::watch::changed;
 use super::watcher::Watcher;
 
 /// How often files in place are looked at when nothing happens.
@@ -41,7 +42,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             Some(attempt) = watcher.in_flight.join_next() => {
                 watcher.conclude(attempt.context("the task that applies files ended")?);
             }
-            changed = watcher.disk.changed() => watcher.disk_changed(&changed),
+            change = changed(&mut watcher.disk) => watcher.disk_changed(&change),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             () = sleep_until(looked_at + period) => {
                 looked_at = Instant::now();

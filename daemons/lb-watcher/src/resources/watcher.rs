@@ -1,9 +1,10 @@
 //! All resources of a folder: what is known, what is due, and what becomes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use convoy_disk_watch::{Change, DiskWatch, tree};
 use convoy_service::{Notifier, message};
 use convoy_store::{CautiousFeed, FeedEvent, KeyRange, OUTAGE_GRACE, Store};
 use tokio::task::JoinSet;
@@ -17,7 +18,6 @@ use super::options::Configuration;
 use super::ranges::ranges;
 use super::story;
 use super::target::{Attempt, Outcome, Target, note_broken};
-use super::watch::{DiskWatch, tree};
 use crate::guarded::{GuardedKeys, HeldLog};
 use crate::install::apply::Extent;
 
@@ -169,14 +169,20 @@ impl Watcher {
         self.disk.set(&folders);
     }
 
-    pub(super) fn disk_changed(&mut self, folder: &Path) {
+    pub(super) fn disk_changed(&mut self, change: &Change) {
         let confdir = &self.configuration.settings.confdir;
-        if [resource_folder(confdir), template_folder(confdir)]
-            .iter()
-            .any(|source| folder.starts_with(source))
-        {
+        let sources = [resource_folder(confdir), template_folder(confdir)];
+        let (source, place) = match change {
+            Change::In { folder, .. } => {
+                let source = sources.iter().any(|source| folder.starts_with(source));
+                (source, !source)
+            }
+            Change::Anything => (true, true),
+        };
+        if source {
             self.read_again();
-        } else {
+        }
+        if place {
             self.targets.values_mut().for_each(Target::look);
         }
     }
