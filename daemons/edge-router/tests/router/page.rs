@@ -72,7 +72,7 @@ fn the_page_shows_services_targets_health_and_certificates_and_moves_with_reques
     };
 
     // What there is.
-    shows(&mut browser, "document.getElementById('status').textContent", "serving 2 services, 4 targets");
+    shows(&mut browser, "document.getElementById('status')?.textContent", "serving 2 services, 4 targets");
     let targets = shows(&mut browser, &cell("shop", 2), &good.to_string());
     assert!(targets.contains(&format!("{dead} 2 (direct)")), "{targets}");
     let targets = shows(&mut browser, &cell("blog", 2), "1 (lb)");
