@@ -74,7 +74,7 @@ pub(crate) fn nginx(targets: &[SocketAddr]) -> Option<Front> {
          http {{\naccess_log off;\nserver_names_hash_max_size 4096;\nproxy_http_version 1.1;\n\
          proxy_set_header Connection \"\";\nproxy_set_header Host $host;\nclient_body_temp_path {0}/body;\n\
          proxy_temp_path {0}/proxy;\nfastcgi_temp_path {0}/f;\nuwsgi_temp_path {0}/u;\nscgi_temp_path {0}/s;\n\
-         {1}}}\n",
+         server {{ listen {address} default_server; return 404; }}\n{1}}}\n",
         folder.path().display(),
         servers.concat(),
     );
