@@ -29,7 +29,8 @@ pub fn machine_environment(machine: &Machine, endpoints: Option<&[String]>) -> S
 /// `/run/convoy/etcd.env`: a member of a static cluster, or none for a machine that is no member.
 ///
 /// `has_data` tells a member that was here before from a new one. etcd goes by its data and not by this; it is said
-/// so that `systemctl show etcd` tells the truth.
+/// so that `systemctl show etcd` tells the truth. A member that was cut off asks before it calls an election (etcd 3.4
+/// doesn't by itself), so that its return takes the leader from nobody.
 pub fn etcd_environment(private: Ipv4Addr, role: &Role, data: &Path, has_data: bool) -> Option<String> {
     let Role::Member { seeds, token } = role else { return None };
     let members: Vec<String> =
@@ -41,7 +42,7 @@ pub fn etcd_environment(private: Ipv4Addr, role: &Role, data: &Path, has_data: b
          ETCD_LISTEN_PEER_URLS=http://{private}:2380\nETCD_INITIAL_ADVERTISE_PEER_URLS=http://{private}:2380\n\
          ETCD_LISTEN_CLIENT_URLS=http://{private}:2379,http://127.0.0.1:2379\n\
          ETCD_ADVERTISE_CLIENT_URLS=http://{private}:2379\n\
-         ETCD_AUTO_COMPACTION_MODE=periodic\nETCD_AUTO_COMPACTION_RETENTION=1h\n",
+         ETCD_AUTO_COMPACTION_MODE=periodic\nETCD_AUTO_COMPACTION_RETENTION=1h\nETCD_PRE_VOTE=true\n",
         name = member_name(private),
         data = data.display(),
         members = members.join(","),
@@ -119,7 +120,8 @@ mod tests {
              ETCD_LISTEN_CLIENT_URLS=http://10.0.0.1:2379,http://127.0.0.1:2379\n\
              ETCD_ADVERTISE_CLIENT_URLS=http://10.0.0.1:2379\n\
              ETCD_AUTO_COMPACTION_MODE=periodic\n\
-             ETCD_AUTO_COMPACTION_RETENTION=1h\n"
+             ETCD_AUTO_COMPACTION_RETENTION=1h\n\
+             ETCD_PRE_VOTE=true\n"
         );
         let again = etcd_environment(seeds()[0], &role, Path::new("/var/lib/etcd/convoy"), true).unwrap();
         assert!(again.contains("ETCD_INITIAL_CLUSTER_STATE=existing\n"));
