@@ -184,9 +184,14 @@ fn units(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// How often everything is restarted in turn: `CONVOY_ROUNDS`, for who wants to see more than one round.
+fn rounds() -> usize {
+    std::env::var("CONVOY_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 fn rolling_instances(stage: &Stage) -> Result<()> {
     let traffic = stage.traffic(&target(stage), 4, Duration::from_millis(2))?;
-    for number in 1..=4 {
+    for number in (0..rounds()).flat_map(|_| 1..=4) {
         stage.cluster.machine(number).systemctl(&["restart", &format!("someapp@{number}.service")])?;
         stage.wait_for_keys(4, UPSTREAMS, &["1", "2", "3", "4"], SOON)?;
     }
@@ -196,7 +201,7 @@ fn rolling_instances(stage: &Stage) -> Result<()> {
 
 fn rolling_balancers(stage: &Stage) -> Result<()> {
     let traffic = stage.traffic(&target(stage), 4, Duration::from_millis(2))?;
-    for number in [1, 2] {
+    for number in (0..rounds()).flat_map(|_| [1, 2]) {
         stage
             .cluster
             .machine(number)
@@ -209,7 +214,7 @@ fn rolling_balancers(stage: &Stage) -> Result<()> {
 
 fn restart_edge(stage: &Stage) -> Result<()> {
     let traffic = stage.traffic(&target(stage), 4, Duration::from_millis(2))?;
-    for _ in 0..3 {
+    for _ in 0..3 * rounds() {
         let before = traffic.sent();
         stage.cluster.machine(EDGE).systemctl(&["restart", "edge-router.service"])?;
         wait_until("requests after the restart", SOON, || {
