@@ -40,7 +40,7 @@ fn run() -> Result<()> {
         road::measure()?;
     }
     if wanted("templates") {
-        templates::measure()?;
+        templates::measure(std::env::args().nth(2).as_deref())?;
     }
     if wanted("machines") {
         on_machines(machines::measure)?;

@@ -28,19 +28,32 @@ const NESTED: &str = "{{range $name := lsdir \"/services\"}}upstream {{$name}} {
 /// Services of five upstreams each.
 const SIZES: [usize; 4] = [2, 200, 1000, 2000];
 
-pub(crate) fn measure() -> Result<()> {
+/// `only` is `render`, `files`, `bursts`, `cost` or `served`; without it all is measured.
+pub(crate) fn measure(only: Option<&str>) -> Result<()> {
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    renderings()?;
+    if wanted("render") {
+        renderings()?;
+    }
     let road = Loopback::new()?;
     let store = runtime.block_on(async {
         Store::new(StoreSettings { endpoints: road.etcd().endpoints(), ..StoreSettings::default() })
     })?;
     let confd = std::env::var_os("CONFD").map(PathBuf::from);
     let bench = Bench { runtime, store, road, confd };
-    bench.files()?;
-    bench.bursts()?;
-    bench.cost()?;
-    bench.served()
+    if wanted("files") {
+        bench.files()?;
+    }
+    if wanted("bursts") {
+        bench.bursts()?;
+    }
+    if wanted("cost") {
+        bench.cost()?;
+    }
+    if wanted("served") {
+        bench.served()?;
+    }
+    Ok(())
 }
 
 /// What one change costs in the process: all keys in memory become the file's bytes.
@@ -170,6 +183,8 @@ impl Bench {
             Who::ConfdWatch => command.args(["-backend", "etcdv3", "-watch"]),
             Who::ConfdInterval => command.args(["-backend", "etcdv3", "-interval", "10"]),
         };
+        // There before anybody checks it.
+        main_configuration(&folder)?;
         let process = Process::start(&format!("{name}-{who:?}"), self.road.folder(), &command)?;
         Ok(Follower { process, folder })
     }
@@ -177,13 +192,13 @@ impl Bench {
     /// From a put to the file that has it.
     fn files(&self) -> Result<()> {
         let table = Table::new(
-            "A key is put; time until the file has it (median and 99th percentile; check and reload: true)",
+            "A key is put; time until the file has it (median and 99th percentile; check: true {{.src}}, reload: true)",
         );
         for services in SIZES {
             self.fill(services)?;
             let mut results = Vec::new();
             for who in self.all() {
-                let resource = "dest = \"{dir}/out/a\"\nkeys = [\"/services\"]\ncheck_cmd = \"true\"\nreload_cmd = \"true\"\n";
+                let resource = "dest = \"{dir}/out/a\"\nkeys = [\"/services\"]\ncheck_cmd = \"true {{.src}}\"\nreload_cmd = \"true\"\n";
                 let follower = self.start(who, "files", NESTED, resource)?;
                 wait_until("the first file", SOON, || Ok(!follower.read("out/a").is_empty()))?;
                 let rounds = if who == Who::ConfdInterval { 3 } else { 60 };
@@ -375,8 +390,8 @@ fn share(follower: &Follower, time: Duration, mut each: impl FnMut() -> Result<(
     Ok(used as f64 / begin.elapsed().as_secs_f64())
 }
 
-/// nginx with a main file that includes what is in `out/`.
-fn nginx(folder: &Path, log: &Path) -> Result<Process> {
+/// A main file of nginx that includes what is in `out/`.
+fn main_configuration(folder: &Path) -> Result<()> {
     let dir = folder.display();
     let mut main = format!(
         "daemon off;\npid {dir}/nginx.pid;\nerror_log stderr;\nworker_processes 2;\nevents {{}}\nhttp {{\n  access_log off;\n"
@@ -386,7 +401,10 @@ fn nginx(folder: &Path, log: &Path) -> Result<Process> {
         let _ = writeln!(main, "  {kind}_temp_path {dir}/{kind};");
     }
     let _ = writeln!(main, "  include {dir}/out/*.conf;\n}}");
-    std::fs::write(folder.join("main.conf"), main)?;
+    Ok(std::fs::write(folder.join("main.conf"), main)?)
+}
+
+fn nginx(folder: &Path, log: &Path) -> Result<Process> {
     let mut command = Command::new("/usr/sbin/nginx");
     command.args(["-e", "stderr", "-c"]).arg(folder.join("main.conf"));
     Process::start("nginx", log, &command)
