@@ -85,16 +85,7 @@ struct Pair {
 
 impl Pair {
     fn start(road: &Loopback) -> Result<Self> {
-        let start = |name: &str| -> Result<(String, Process)> {
-            let address = free_address()?;
-            let mut command = Command::new(program("sample-app")?);
-            command.args(["--listen", &address.to_string(), "--name", name]);
-            let app = Process::start(name, road.folder(), &command)?;
-            let target = Target { address, host: name.to_owned(), path: "/".to_owned() };
-            wait_until("the sample app", SOON, || Ok(Client::default().get(&target)?.status == 200))?;
-            Ok((address.to_string(), app))
-        };
-        let ((first, first_app), (second, second_app)) = (start("first")?, start("second")?);
+        let ((first, first_app), (second, second_app)) = (app(road, "first")?, app(road, "second")?);
         Ok(Self { addresses: [first, second], _apps: [first_app, second_app] })
     }
 
@@ -124,6 +115,17 @@ impl Pair {
         }
         Ok(samples)
     }
+}
+
+/// An app that answers with this name, and where.
+pub(crate) fn app(road: &Loopback, name: &str) -> Result<(String, Process)> {
+    let address = free_address()?;
+    let mut command = Command::new(program("sample-app")?);
+    command.args(["--listen", &address.to_string(), "--name", name]);
+    let app = Process::start(name, road.folder(), &command)?;
+    let target = Target { address, host: name.to_owned(), path: "/".to_owned() };
+    wait_until("the sample app", SOON, || Ok(Client::default().get(&target)?.status == 200))?;
+    Ok((address.to_string(), app))
 }
 
 fn rest() -> Result<()> {

@@ -1,18 +1,17 @@
 //! How soon a change of a key is served, with a thousand other services, and while others change.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use convoy_road::loopback::{Loopback, free_address};
-use convoy_road::process::{Process, program, wait_until};
-use convoy_road::traffic::{Client, Target};
+use convoy_road::loopback::Loopback;
+use convoy_road::traffic::Client;
 use convoy_store::{Store, StoreSettings};
 
 use super::SOON;
+use crate::road::app;
 use crate::table::{Samples, Table, ratio};
 
 const SERVICES: u32 = 1000;
@@ -63,16 +62,6 @@ pub(super) fn measure() -> Result<()> {
         ensure!((others > 0) == noise, "{others} other changes");
     }
     Ok(())
-}
-
-fn app(road: &Loopback, name: &str) -> Result<(String, Process)> {
-    let address = free_address()?;
-    let mut command = Command::new(program("sample-app")?);
-    command.args(["--listen", &address.to_string(), "--name", name]);
-    let app = Process::start(name, road.folder(), &command)?;
-    let target = Target { address, host: name.to_owned(), path: "/".to_owned() };
-    wait_until("the sample app", SOON, || Ok(Client::default().get(&target)?.status == 200))?;
-    Ok((address.to_string(), app))
 }
 
 /// Changes of services that nobody asks for; how many there were.
