@@ -24,9 +24,6 @@ use crate::world::{Reading, Scheduled, World};
 /// How long a machine that came back may take to say what it runs: its record and its states reach us one by one.
 const REPORT: Duration = Duration::from_secs(2);
 
-/// How long the machines of a unit that nobody knows any more are remembered.
-const LONGEST_FENCE: Duration = Duration::from_secs(600);
-
 /// Where a unit shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -250,14 +247,18 @@ fn go(
             }
         }
     }
-    if !runs_there {
+    // A machine that says it has it already, though it belongs elsewhere, is believed; but no second one beside it if it
+    // may run at most once.
+    if !runs_there || once {
         for (machine, _) in chart.states(unit).filter(|(machine, _)| *machine != target) {
             from.get_or_insert((machine.clone(), cause(chart, memory, unit, machine, target)));
             course.wait(format!("{machine} still has it"));
         }
-        if once {
-            suspicions(chart, memory, alarm, unit, definition, target, course);
-        }
+    }
+    if once {
+        suspicions(chart, memory, alarm, unit, definition, target, course);
+    }
+    if !runs_there {
         let newcomer = from.is_none() && !memory.intents.contains_key(unit);
         if newcomer && memory.fresh && chart.now.monotonic < memory.settles {
             alarm.at(memory.settles);
@@ -315,9 +316,9 @@ fn suspicions(
             None => {}
         }
     }
-    // Nobody remembers where it was: a former leader may have been moving it off a machine that is now cut off.
+    // Nobody remembers where it was: under a former leader it may have left, or been destroyed, on a machine that is
+    // cut off by now, and even a unit that was submitted just now may have been there before.
     if suspects.is_none_or(BTreeSet::is_empty)
-        && (memory.fresh || memory.strays.as_ref().is_some_and(|strays| strays.contains(unit)))
         && let Some(began) = memory.began
         && chart.now.monotonic < began + fence
     {
@@ -330,27 +331,29 @@ fn suspicions(
 /// be running on a machine that is cut off.
 pub(crate) fn suspect(
     world: &World,
+    policy: &Policy,
     memory: &mut Memory,
     census: &Census,
     now: Now,
     standings: &BTreeMap<UnitName, Standing>,
 ) {
     let lingers = |machine: &MachineId| match census.machines.get(machine) {
-        Some(Presence::Gone { since }) => now.monotonic < *since + LONGEST_FENCE,
+        Some(Presence::Gone { since }) => now.monotonic < *since + policy.longest_fence(),
         Some(Presence::Held) => true,
         Some(Presence::Present) | None => false,
     };
-    for (unit, suspects) in &mut memory.suspects {
-        // Whoever destroys a unit that was just placed does not stop it at once.
-        if !world.units.contains_key(unit) {
-            suspects.extend(entries(world, unit).map(|(machine, _)| machine.clone()));
-            suspects.extend(world.states.get(unit).into_iter().flat_map(BTreeMap::keys).cloned());
-        }
+    // Whoever destroys a unit does not stop it at once. What its rule was is not known any more, and what it will be when
+    // it is submitted again is not known yet.
+    for unit in
+        world.schedule.keys().chain(world.states.keys()).filter(|unit| !world.units.contains_key(*unit))
+    {
+        let suspects = memory.suspects.entry(unit.clone()).or_default();
+        suspects.extend(entries(world, unit).map(|(machine, _)| machine.clone()));
+        suspects.extend(world.states.get(unit).into_iter().flat_map(BTreeMap::keys).cloned());
     }
     memory.suspects.retain(|unit, machines| {
         world.units.contains_key(unit) || world.states.contains_key(unit) || machines.iter().any(lingers)
     });
-    let mut strays = BTreeSet::new();
     for (unit, seen) in &world.units {
         let Reading::Good { definition, .. } = &seen.reading else { continue };
         if definition.cut_off != CutOff::AtMostOne || !standings.contains_key(unit) {
@@ -362,11 +365,9 @@ pub(crate) fn suspect(
         match (scheduled.as_slice(), states.as_slice()) {
             // It got there only after all others were cleared.
             ([entry], [state]) if entry == state => *suspects = BTreeSet::from([(*entry).clone()]),
-            ([], []) => drop(strays.insert(unit.clone())),
             _ => suspects.extend(scheduled.into_iter().chain(states).cloned()),
         }
     }
-    memory.strays.get_or_insert(strays);
 }
 
 /// A unit that the target still has, that leaves it, and that can't be there together with this one.

@@ -77,8 +77,6 @@ pub struct Memory {
     pub(crate) intents: BTreeMap<UnitName, Intent>,
     /// For units that may run at most once: machines where they may be running.
     pub(crate) suspects: BTreeMap<UnitName, BTreeSet<MachineId>>,
-    /// Those of them that were nowhere at the first look.
-    pub(crate) strays: Option<BTreeSet<UnitName>>,
     pub(crate) avoid: BTreeMap<UnitName, Avoided>,
     /// Units that a drain set in motion, and when.
     pub(crate) drained: BTreeMap<UnitName, Duration>,

@@ -29,7 +29,7 @@ pub fn step(world: &World, policy: &Policy, memory: &mut Memory, now: Now) -> St
     events.extend(avoid::update(world, policy, memory, now, &mut alarm));
     name_store(world, policy, memory, now, &mut census);
     let input = input(world, memory, &census);
-    course::suspect(world, memory, &census, now, &input.standings);
+    course::suspect(world, policy, memory, &census, now, &input.standings);
     // Taken out, so that the rest of the memory can be written while its answer is read.
     let mut plan = std::mem::take(&mut memory.plan);
     let placement = plan.ask(&input);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use convoy_unit_files::LONGEST_STOP;
+
 /// How the rules are to be applied.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -49,6 +51,11 @@ impl Policy {
     /// notices at the latest when its lease has run out, and then systemd has this much time to stop the unit.
     pub fn fence_wait(&self, stop_within: Duration) -> Duration {
         self.agent_ttl + stop_within + FENCE_MARGIN
+    }
+
+    /// The same for a unit of which nothing is known any more.
+    pub fn longest_fence(&self) -> Duration {
+        self.fence_wait(LONGEST_STOP)
     }
 
     /// Machines that vanish within this time vanish at once: leases that are cut off together end within one time to

@@ -113,7 +113,7 @@ fn observe(world: &World, policy: &Policy, memory: &mut Memory, now: Now, census
             memory.machines.entry((*id).clone()).or_default();
         }
     }
-    let long_ago = policy.freeze_for.max(policy.freeze_window());
+    let long_ago = policy.freeze_for.max(policy.freeze_window()).max(policy.longest_fence());
     memory.machines.retain(|id, known| {
         if world.machines.contains_key(id) {
             return true;
@@ -129,7 +129,7 @@ fn observe(world: &World, policy: &Policy, memory: &mut Memory, now: Now, census
             known.was_used = units > 0;
             census.events.push(Event::MachineLost { machine: id.clone(), units });
         }
-        units > 0 || known.vanished.is_some_and(|since| now.monotonic < since + long_ago)
+        units > 0 || now.monotonic < known.away + long_ago
     });
     let machines = &memory.machines;
     memory.written_off.retain(|id| machines.contains_key(id));

@@ -26,8 +26,8 @@ pub(crate) struct Policy {
 
 /// `StopWithin=` if it isn't there.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-/// The longest `StopWithin=`: a start elsewhere has to wait for it.
-const LONGEST_STOP: Duration = Duration::from_secs(3600);
+/// The longest `StopWithin=` that a unit may ask for: a start elsewhere has to wait for it.
+pub const LONGEST_STOP: Duration = Duration::from_secs(3600);
 /// Largest weight of a unit, and strongest preference.
 const HEAVIEST: u32 = 10_000;
 const STRONGEST: i32 = 10_000;

@@ -22,6 +22,7 @@ mod specifier;
 pub mod syntax;
 pub mod ties;
 
+pub use convoy::LONGEST_STOP;
 pub use definition::{Definition, Strictness, decode, hash};
 pub use dependencies::Dependencies;
 pub use glob::{Glob, GlobError};

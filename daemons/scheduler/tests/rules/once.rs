@@ -16,8 +16,9 @@ fn single() -> String {
 fn running(unit: &str) -> (Model, &'static str, &'static str) {
     let mut model = Model::new(&["m1", "m2", "m3"]);
     model.maintain("m3", MaintenanceMode::Cordon, None);
-    // A look before anything is submitted: what comes later is new.
+    // A leader that has led for longer than any cut-off machine may run on: what comes later is new.
     model.settle();
+    model.advance(60 * SECOND);
     model.unit(unit, &single());
     model.live();
     let (here, there) = if model.on(unit) == ["m1"] { ("m1", "m2") } else { ("m2", "m1") };
@@ -157,4 +158,71 @@ fn a_unit_that_was_just_submitted_waits_for_nobody() {
     model.unit("b.service", &single());
     model.settle();
     assert_eq!(model.on("b.service").len(), 1);
+}
+
+#[test]
+fn a_new_leader_sees_a_destroyed_unit_that_is_still_being_stopped() {
+    let (mut model, here, there) = running("a.service");
+    model.destroy("a.service");
+    model.new_leader();
+    model.settle();
+    // What it may not have seen is over by now.
+    model.advance(60 * SECOND);
+    model.lose(here);
+    model.settle();
+    model.unit("a.service", &single());
+    model.settle();
+    assert!(model.on("a.service").is_empty(), "it may still be stopping there");
+    model.advance(12 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn a_new_leader_that_finds_no_trace_of_a_destroyed_unit_waits_too() {
+    let (mut model, here, there) = running("a.service");
+    model.destroy("a.service");
+    model.settle();
+    model.lose(here);
+    // Neither unit nor entry nor state nor machine.
+    model.new_leader();
+    model.settle();
+    model.unit("a.service", &single());
+    model.settle();
+    assert!(model.on("a.service").is_empty());
+    model.advance(12 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn a_machine_that_was_lost_for_long_and_came_back_for_a_moment_is_remembered() {
+    let (mut model, here, there) = running("a.service");
+    model.lose(here);
+    model.settle();
+    model.unit_as("a.service", &single(), convoy_keys::Desired::Inactive, 0);
+    // Long after its units went elsewhere it is back, starts what its schedule still says, and is cut off again.
+    model.advance(600 * SECOND);
+    model.machine(here);
+    model.obey();
+    model.lose(here);
+    model.settle();
+    model.unit("a.service", &single());
+    model.settle();
+    assert!(model.on("a.service").is_empty(), "it may still run there");
+    model.advance(12 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
+#[test]
+fn a_machine_that_says_it_has_it_does_not_get_it_while_another_one_runs_it() {
+    let (mut model, here, there) = running("a.service");
+    model.state("a.service", there, "failed");
+    model.wish("a.service", there);
+    model.settle();
+    assert!(model.on("a.service").is_empty(), "it is told to stop first");
+    model.live();
+    assert_eq!(model.on("a.service"), [there]);
+    assert!(model.entry("a.service", here).is_none());
 }
