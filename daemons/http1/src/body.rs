@@ -93,14 +93,6 @@ impl Body {
         }
     }
 
-    /// How many bytes are still to come, where that is known.
-    pub fn left(&self) -> Option<u64> {
-        match &self.0 {
-            Kind::Length(left) => Some(*left),
-            Kind::Chunked(_) | Kind::ToTheEnd { .. } => None,
-        }
-    }
-
     /// The fields behind a body that is over.
     pub fn each_trailer(&self, with: impl FnMut(Field<'_>)) {
         if let Kind::Chunked(chunks) = &self.0 {

@@ -100,7 +100,7 @@ impl<'a, 's, F: Iterator<Item = Field<'a>> + Clone> Request<'a, 's, F> {
             && survey.upgrades == 1
             && survey.upgrade.is_some_and(is_websocket)
             && survey.connection.upgrade;
-        let waits = survey.expect.is_some() && version == Version::HTTP_11;
+        let waits = survey.expect.is_some() && version != Version::HTTP_10;
         Ok(Self { method, authority, host, path, query, length, waits, websocket, version, survey })
     }
 

@@ -3,9 +3,10 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
+use bytes::Bytes;
+use convoy_hygiene::Field;
 
-use crate::outlet::{Failure, Outlet};
+use crate::outlet::{BodyWriter, Failure};
 use crate::reason::Reason;
 use crate::source::Source;
 use crate::transfer::Transfer;
@@ -18,22 +19,28 @@ pub(crate) trait Asker {
     /// Whether it has heard all that it was told before its answer. An error when it can't be told any more.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Passes the request on to a target that speaks HTTP/1.1, until it has all of it.
+    /// Passes the body of its request on, until the target has all of it.
     fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
-        outlet: &mut Outlet,
-        target: &mut TcpStream,
+        to: &mut impl BodyWriter,
     ) -> Poll<Result<(), Failure<Reason>>>;
 
-    /// Gives the body to the task that writes it, where that is another one.
-    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>>;
+    /// Passes the body of the answer on, whose head it has, until it has all of it.
+    fn poll_answer<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut S,
+    ) -> Poll<Result<(), Failure<S::Error>>>;
+
+    /// Bytes of the answer's body that it got so far.
+    fn passed(&self) -> u64;
 
     /// Somebody listens: it may send its body.
     fn invite(&mut self);
 
-    /// An interim answer (RFC 9110, section 15.2): its head, which is complete.
-    fn interim(&mut self, head: &[u8]);
+    /// An interim answer (RFC 9110, section 15.2): status, reason and fields.
+    fn interim<'a>(&mut self, status: u16, reason: &str, fields: impl Iterator<Item = Field<'a>> + Clone);
 }
 
 /// A request's body within its limits.
@@ -63,6 +70,10 @@ impl<S: Source> Source for Limited<'_, S> {
 
     fn consume(&mut self, count: usize) {
         self.source.consume(count);
+    }
+
+    fn take(&mut self, count: usize) -> Bytes {
+        self.source.take(count)
     }
 
     fn is_last(&self) -> bool {

@@ -6,21 +6,19 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 use tokio::time::Instant;
 
 use crate::asker::Asker;
-use crate::body::RequestBody;
 use crate::control::Verdict;
 use crate::exchange::Exchange;
 use crate::forward::Outgoing;
-use crate::inlet::InletError;
+use crate::frames::Frames;
 use crate::link::Link;
-use crate::outlet::{Failure, Outlet};
+use crate::over_http2::over_http2;
+use crate::over_link::over_link;
 use crate::pool::{Pool, Preference};
 use crate::reason::Reason;
-use crate::sender::Sender;
 use crate::upstream::{Connection, Upstream};
 use crate::worker::Worker;
 
@@ -46,14 +44,14 @@ pub(crate) struct Attempts {
 pub(crate) enum Arrived {
     /// On a connection of HTTP/1.1, where it has so many bytes.
     Http1(Box<Link>, usize),
-    Http2(Box<Response<Incoming>>),
+    Http2(Box<Response<Frames>>),
 }
 
 /// Why there is none.
-struct Unanswered {
-    reason: Reason,
+pub(crate) struct Unanswered {
+    pub(crate) reason: Reason,
     /// The target has seen nothing of the request.
-    unsent: bool,
+    pub(crate) unsent: bool,
 }
 
 impl Attempts {
@@ -126,8 +124,8 @@ impl Attempts {
                 (Connection::Http1(link), Outgoing::Http1(outlet)) => {
                     over_link(exchange, link, outlet, asker).await?
                 }
-                (Connection::Http2(sender), Outgoing::Http2(held)) => {
-                    Box::pin(over_http2(exchange, sender, held, self.repeatable, asker)).await?
+                (Connection::Http2(sender), Outgoing::Http2(request)) => {
+                    Box::pin(over_http2(exchange, sender, request, asker)).await?
                 }
                 _ => return Err(Reason::Protocol),
             };
@@ -219,7 +217,7 @@ pub(crate) async fn attended<T>(
 }
 
 /// The verdict that it takes too long.
-fn over_time(exchange: &Exchange) -> Option<Reason> {
+pub(crate) fn over_time(exchange: &Exchange) -> Option<Reason> {
     match exchange.control().verdict() {
         Verdict::TargetSlow => Some(Reason::Timeout),
         Verdict::ClientSlow => Some(Reason::ClientTimeout),
@@ -227,120 +225,4 @@ fn over_time(exchange: &Exchange) -> Option<Reason> {
         Verdict::Cut => Some(Reason::ClientClosed),
         Verdict::Fine | Verdict::Close => None,
     }
-}
-
-/// Sends the request, and waits for the head of its answer. Interim answers are passed on.
-async fn over_link(
-    exchange: &Exchange,
-    mut link: Box<Link>,
-    outlet: &mut Outlet,
-    asker: &mut impl Asker,
-) -> Result<Result<(Arrived, u16), Unanswered>, Reason> {
-    let buffers = &exchange.client.worker.buffers;
-    outlet.rewind();
-    let mut is_sent = false;
-    let outcome = poll_fn(|cx| {
-        exchange.control().register(cx.waker());
-        if let Some(reason) = over_time(exchange) {
-            return Poll::Ready(Err(reason));
-        }
-        if !is_sent {
-            is_sent = match asker.poll_request(cx, outlet, &mut link.stream) {
-                Poll::Ready(Err(Failure::Source(reason))) => return Poll::Ready(Err(reason)),
-                // It may have answered before it closed.
-                Poll::Ready(Ok(()) | Err(Failure::Write)) => true,
-                Poll::Pending => false,
-            };
-        }
-        loop {
-            // However many interim answers come: one after the other.
-            match asker.poll_told(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientClosed)),
-                Poll::Pending => break,
-            }
-            match link.poll_head(cx, buffers) {
-                Poll::Ready(Ok(Some(length))) => {
-                    let head = link.inlet.bytes().get(..length).unwrap_or_default();
-                    let status = status(head);
-                    if !matches!(status, 100..=199) || status == 101 {
-                        return Poll::Ready(Ok(Ok((length, status))));
-                    }
-                    asker.interim(head);
-                    link.inlet.skip(length);
-                }
-                Poll::Ready(Ok(None) | Err(InletError::Io(_))) => {
-                    return Poll::Ready(Ok(Err(Reason::Reset)));
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Ok(Err(Reason::Protocol))),
-                Poll::Pending => break,
-            }
-        }
-        asker.poll_left(cx).map(|()| Err(Reason::ClientClosed))
-    })
-    .await?;
-    Ok(match outcome {
-        Ok((length, status)) => Ok((Arrived::Http1(link, length), status)),
-        Err(reason) => Err(Unanswered { reason, unsent: !outlet.was_sent() }),
-    })
-}
-
-/// The digits of a status line that is read in full later.
-fn status(head: &[u8]) -> u16 {
-    let digits = head.get(9..12).and_then(|digits| str::from_utf8(digits).ok());
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
-}
-
-/// The same over HTTP/2. Takes the request out of `held`, and puts it back when it may be sent again.
-async fn over_http2(
-    exchange: &Exchange,
-    mut sender: Sender,
-    held: &mut Option<Box<Request<RequestBody>>>,
-    repeatable: bool,
-    asker: &mut impl Asker,
-) -> Result<Result<(Arrived, u16), Unanswered>, Reason> {
-    let Some(request) = held.take() else { return Err(Reason::Reset) };
-    let copy = repeatable.then(|| Box::new(copy_head(&request)));
-    let mut answer = pin!(sender.try_send_request(*request));
-    let mut is_over = false;
-    let outcome = poll_fn(|cx| {
-        exchange.control().register(cx.waker());
-        if let Some(reason) = over_time(exchange) {
-            return Poll::Ready(Err(reason));
-        }
-        if let Poll::Ready(Err(_)) = asker.poll_told(cx) {
-            return Poll::Ready(Err(Reason::ClientClosed));
-        }
-        if !is_over {
-            // A fault of the client is told when the target's connection has noticed it as well.
-            is_over = asker.poll_hand_over(cx).is_ready();
-        }
-        match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-            Poll::Pending => asker.poll_left(cx).map(|()| Err(Reason::ClientClosed)),
-        }
-    })
-    .await?;
-    let mut failed = match outcome {
-        Ok(response) => {
-            let status = response.status().as_u16();
-            return Ok(Ok((Arrived::Http2(Box::new(response)), status)));
-        }
-        Err(failed) => failed,
-    };
-    let reason = if failed.error().is_parse() { Reason::Protocol } else { Reason::Reset };
-    let unsent = failed.take_message();
-    let is_unsent = unsent.is_some();
-    *held = unsent.map(Box::new).or(copy);
-    Ok(Err(Unanswered { reason, unsent: is_unsent }))
-}
-
-/// A request without a body, to be sent again.
-fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }

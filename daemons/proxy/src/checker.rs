@@ -9,18 +9,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use convoy_health::{Health, Monitor, Outcome};
 use convoy_keys::AppName;
 use convoy_routing::{ActiveCheck, Table, Target};
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{HeaderValue, Request};
+use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::body::RequestBody;
 use crate::metrics::Metrics;
 use crate::proxy;
 
@@ -158,7 +159,7 @@ async fn once(target: &Target, check: &ActiveCheck) -> Result<(), AskError> {
         .header(HOST, host)
         .header(USER_AGENT, HeaderValue::from_static("convoy-edge-router"))
         .header(CONNECTION, HeaderValue::from_static("close"))
-        .body(RequestBody::Empty)?;
+        .body(Empty::<Bytes>::new())?;
     let status = sender.send_request(request).await.map(|response| response.status().as_u16());
     connection.abort();
     match status? {

@@ -8,37 +8,25 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use convoy_certificates::ACME_TLS_ALPN;
 use convoy_hygiene::{Field, Origin, Survey, proxy_protocol};
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::client_io::ClientIo;
 use crate::control::{Control, Phase, Verdict};
 use crate::front::{Front, Next};
 use crate::listener::Door;
-use crate::sender::Local;
 use crate::serve_http1::{self, After};
-use crate::serve_http2;
+use crate::streams;
 use crate::wire::{Accepted, Plain, Wire};
 use crate::worker::Worker;
 
-/// Longest list of fields in HTTP/2.
-const FIELDS_MAX: u32 = 64 * 1024;
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// HTTP/2: how much of a request's body a client may send ahead of a slow target.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// HTTP/2: so many requests may be taken back, and more only when there are twice as many that were not. Each costs us a
 /// connection to a target and the client next to nothing (CVE-2023-44487).
 const TAKEN_BACK_MAX: u64 = 100;
-/// HTTP/2: a client that says nothing for so long is asked whether it is there.
-const PING: Duration = Duration::from_secs(30);
 
 /// Who is at the other end. The connection counts as open until the last one lets go of it, a tunnel included.
 #[derive(Debug)]
@@ -187,7 +175,7 @@ pub(crate) async fn run(
         _open: open,
     });
     let io = ClientIo::new(wire, control);
-    if http2 { Box::pin(two(client, io)).await } else { one(client, io).await }
+    if http2 { Box::pin(streams::run(client, io)).await } else { one(client, io).await }
 }
 
 async fn one(client: Rc<Client>, io: ClientIo) {
@@ -214,47 +202,8 @@ async fn one(client: Rc<Client>, io: ClientIo) {
     }
 }
 
-async fn two(client: Rc<Client>, io: ClientIo) {
-    let (control, worker, address) = (Rc::clone(&client.control), Rc::clone(&client.worker), client.address);
-    // In a box: what has to do with a request is moved a few times before it is worked on.
-    let service = service_fn(move |request| Box::pin(serve_http2::serve(Rc::clone(&client), request)));
-    let mut builder = http2::Builder::new(Local);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(worker.settings.max_streams)
-        .max_header_list_size(FIELDS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(PING);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    // It may take its time with the first request, as between two of them.
-    control.enter(Phase::NoStreams);
-    let mut ending = false;
-    let ended = poll_fn(|cx| {
-        control.register(cx.waker());
-        match control.verdict() {
-            Verdict::Cut => return Poll::Ready(Ok(())),
-            Verdict::Close if !ending => {
-                ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            Verdict::Fine | Verdict::Close | Verdict::TargetSlow | Verdict::ClientSlow => {}
-        }
-        connection.as_mut().poll(cx)
-    })
-    .await;
-    // What ends with the connection was not taken back one by one.
-    control.cut();
-    if let Err(error) = ended
-        && error.is_parse()
-    {
-        worker.counters.malformed.add(1);
-        tracing::debug!(CLIENT = %address, %error, "a request is no HTTP");
-    }
-}
-
 /// The future's output, or nothing when the connection's time is over.
-async fn watched<T>(control: &Control, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn watched<T>(control: &Control, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         control.register(cx.waker());

@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
 
 use crate::answer::{maintenance, redirect, text, to_https};
 use crate::attempts::Attempts;
-use crate::body::RequestBody;
 use crate::exchange::Exchange;
 use crate::fields::{Lines, Map, Ruled};
 use crate::outlet::Outlet;
+use crate::over_http2::FrameRequest;
 use crate::pool::{Pool, Route};
 use crate::reason::Reason;
 use crate::transfer::Transfer;
@@ -40,8 +40,7 @@ pub(crate) struct Plan {
 pub(crate) enum Outgoing {
     /// The head is in it.
     Http1(Outlet),
-    /// Its body is still to be put in. None while it is on its way.
-    Http2(Option<Box<http::Request<RequestBody>>>),
+    Http2(Box<FrameRequest>),
 }
 
 /// Decides what becomes of a request.
@@ -100,7 +99,8 @@ pub(crate) fn decide<'a, F: Iterator<Item = Field<'a>> + Clone>(
     let path = rewritten.as_deref().unwrap_or(path);
     let waits = request.waits && has_body;
     let request = if http2 {
-        Outgoing::Http2(Some(Box::new(for_http2(exchange, &route, &request, path)?)))
+        let head = for_http2(exchange, &route, &request, path)?;
+        Outgoing::Http2(Box::new(FrameRequest { head, has_body, body: None }))
     } else {
         Outgoing::Http1(for_http1(exchange, &route, &request, path, tunnel))
     };
@@ -210,7 +210,7 @@ fn for_http2<'a, F: Iterator<Item = Field<'a>> + Clone>(
     route: &Route,
     request: &Request<'a, '_, F>,
     path: &str,
-) -> Result<http::Request<RequestBody>, Reason> {
+) -> Result<http::Request<()>, Reason> {
     let client = &exchange.client;
     let target: PathAndQuery = match request.query {
         Some(query) => format!("{path}?{query}").parse(),
@@ -230,7 +230,7 @@ fn for_http2<'a, F: Iterator<Item = Field<'a>> + Clone>(
     if let Length::Exactly(length) = request.length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let mut made = http::Request::new(RequestBody::Empty);
+    let mut made = http::Request::new(());
     *made.method_mut() = Method::from_bytes(request.method.as_bytes()).map_err(|_| Reason::Method)?;
     *made.uri_mut() = Uri::from_parts(uri).map_err(|_| Reason::BadTarget)?;
     *made.version_mut() = Version::HTTP_2;

@@ -4,7 +4,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use convoy_http1::{Body, BodyError, HeadEnd, HeadError};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -92,13 +91,6 @@ impl Inlet {
         self.body = body;
         self.head = self.head_end;
         self.floods = false;
-    }
-
-    /// The body, where its length is known and all of it is here.
-    pub(crate) fn take_body(&mut self) -> Option<Bytes> {
-        let length = usize::try_from(self.body.left()?).ok()?;
-        let body = Bytes::copy_from_slice(self.bytes().get(..length)?);
-        self.discard_body().then_some(body)
     }
 
     /// Lets go of a buffer with nothing in it.
@@ -277,20 +269,6 @@ mod tests {
                 assert_eq!(inlet.discard_body(), is_all, "{bytes:?}");
                 assert_eq!(inlet.bytes(), left, "{bytes:?}");
             }
-        }
-    }
-
-    #[test]
-    fn a_body_is_taken_whole_or_not_at_all() {
-        for (bytes, body, taken) in [
-            (&b"abcGET"[..], Body::of_length(3), Some(&b"abc"[..])),
-            (b"abc", Body::of_length(4), None),
-            (b"3\r\nabc\r\n0\r\n\r\n", Body::chunked(), None),
-            (b"abc", Body::none(), Some(b"")),
-        ] {
-            let (mut inlet, _) = with(bytes, body);
-            assert_eq!(inlet.take_body().as_deref(), taken);
-            assert_eq!(inlet.bytes(), bytes.get(taken.map_or(0, <[u8]>::len)..).unwrap());
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! One acceptor hands connections to workers, one per processor, each with its own event loop. A worker shares nothing
 //! with the others but the table, which is read without a lock, and keeps its own idle connections to targets. Messages
-//! of HTTP/1.1 are read and written here with [`convoy_http1`], those of HTTP/2 by hyper; [`convoy_hygiene`] decides which
-//! are taken and what of them passes; the rest is done here: who gets a request and who gets it next, limits in time for every phase, and how to end without losing one.
+//! of HTTP/1.1 are read and written here with [`convoy_http1`], those of HTTP/2 by the crate h2; [`convoy_hygiene`] decides
+//! which are taken and what of them passes; the rest is done here: who gets a request and who gets it next, limits in time
+//! for every phase, and how to end without losing one.
 //! [`Reason`] says why a request was not answered by a target.
 //!
 //! Nothing here knows of etcd or systemd.
@@ -12,7 +13,6 @@ mod acceptor;
 mod answer;
 mod asker;
 mod attempts;
-mod body;
 mod buffer;
 mod checker;
 mod client_io;
@@ -21,15 +21,19 @@ mod control;
 mod exchange;
 mod fields;
 mod forward;
+mod frames;
 mod front;
 mod gate;
-mod handoff;
+mod head_http1;
+mod head_http2;
 mod inlet;
+mod keep_alive;
 mod link;
-mod link_body;
 mod listener;
 mod metrics;
 mod outlet;
+mod over_http2;
+mod over_link;
 mod pass_on;
 mod pool;
 mod proxy;
@@ -41,6 +45,8 @@ mod serve_http2;
 mod settings;
 mod shared;
 mod source;
+mod streaming;
+mod streams;
 mod transfer;
 mod tunnel;
 mod turn;

@@ -24,6 +24,33 @@ pub(crate) enum Failure<E> {
     Write,
 }
 
+/// Where a body goes.
+pub(crate) trait BodyWriter {
+    /// Passes a body on until it is over.
+    fn poll_pass<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+    ) -> Poll<Result<(), Failure<S::Error>>>;
+}
+
+/// An outlet with the connection that it writes to.
+#[derive(Debug)]
+pub(crate) struct OutletTo<'a, I> {
+    pub(crate) outlet: &'a mut Outlet,
+    pub(crate) io: &'a mut I,
+}
+
+impl<I: AsyncWrite + Unpin> BodyWriter for OutletTo<'_, I> {
+    fn poll_pass<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+    ) -> Poll<Result<(), Failure<S::Error>>> {
+        self.outlet.poll(cx, self.io, source)
+    }
+}
+
 /// A message on its way out.
 #[derive(Debug)]
 pub(crate) struct Outlet {

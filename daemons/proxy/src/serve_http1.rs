@@ -9,15 +9,14 @@ use http::{Response, StatusCode, Version};
 
 use crate::answer::{refusal, wants_page};
 use crate::attempts::{Arrived, attended};
-use crate::body::RequestBody;
 use crate::connection::Client;
 use crate::control::Phase;
 use crate::exchange::{Exchange, FirstLine};
 use crate::forward::{Decision, Outgoing, Plan, decide};
 use crate::front::Front;
-use crate::pass_on::{ByLink, head_from_http2, head_from_link, pass_on};
+use crate::head_http1::{Written, head_from_http2, head_from_link};
+use crate::pass_on::{ByFrames, ByLink, Ended, pass_on};
 use crate::reason::Reason;
-use crate::source::Frames;
 use crate::tunnel;
 use crate::turn::{End, Manner, Turn};
 
@@ -176,14 +175,9 @@ async fn forward(
             Err(reason) => return Err((exchange, reason)),
         };
     }
-    if let Outgoing::Http2(Some(request)) = &mut request
-        && exchange.transfer.is_some()
-    {
-        *request.body_mut() = RequestBody::Handed(turn.handoff());
-    }
     let sent = attempts.send(&mut exchange, pool, &mut request, &mut turn).await;
-    let after = match sent {
-        Ok((Arrived::Http1(mut link, head), cookie)) => {
+    let after = match (sent, &mut request) {
+        (Ok((Arrived::Http1(mut link, head), cookie)), Outgoing::Http1(request)) => {
             let written =
                 head_from_link(&exchange, turn.front, &mut link, head, attempts.tunnel, manner, cookie);
             match written {
@@ -191,25 +185,40 @@ async fn forward(
                     Ok(Box::pin(tunnel::run(exchange, turn.front, link)).await)
                 }
                 Ok(written) => {
-                    let behind = ByLink { link, request: &mut request, buffers };
-                    Ok(pass_on(exchange, turn, behind, written).await)
+                    let behind = ByLink { link, request, buffers };
+                    Ok(written.after(pass_on(exchange, &mut turn, behind).await))
                 }
                 // Whatever is wrong with it, it is the target's fault.
                 Err(_) => Err((exchange, Reason::Protocol)),
             }
         }
-        Ok((Arrived::Http2(response), cookie)) => {
-            let (parts, body) = response.into_parts();
-            let frames = Frames::new(body);
-            match head_from_http2(&exchange, turn.front, &parts, &frames, manner, cookie) {
-                Ok(written) => Ok(Box::pin(pass_on(exchange, turn, frames, written)).await),
+        (Ok((Arrived::Http2(response), cookie)), Outgoing::Http2(request)) => {
+            let (parts, answer) = response.into_parts();
+            match head_from_http2(&exchange, turn.front, &parts, &answer, manner, cookie) {
+                Ok(written) => {
+                    let behind = ByFrames { answer, request: request.body.as_mut() };
+                    Ok(written.after(Box::pin(pass_on(exchange, &mut turn, behind)).await))
+                }
                 Err(_) => Err((exchange, Reason::Protocol)),
             }
         }
-        Err(reason) => Err((exchange, reason)),
+        (Ok(_), _) => Err((exchange, Reason::Protocol)),
+        (Err(reason), _) => Err((exchange, reason)),
     };
     if let Outgoing::Http1(outlet) = &mut request {
         buffers.give_head(outlet.finish());
     }
     after
+}
+
+impl Written {
+    /// What becomes of the connection when the answer has ended like this.
+    fn after(self, ended: Ended) -> After {
+        match ended {
+            Ended::Complete { is_early: true } => After::Linger,
+            Ended::Complete { is_early: false } if self.closes => After::Close,
+            Ended::Complete { is_early: false } => After::Keep,
+            Ended::BrokeOff | Ended::Cut => After::Cut,
+        }
+    }
 }

@@ -1,12 +1,8 @@
 //! Where a body comes from.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use http::HeaderMap;
-use http_body::Body;
-use hyper::body::Incoming;
+use bytes::Bytes;
 
 /// A body, piece by piece. What was shown stays until it is consumed, and only then is there more: whoever can't pass it
 /// on stops whoever sends it.
@@ -21,6 +17,13 @@ pub(crate) trait Source {
 
     /// So much of it is done with.
     fn consume(&mut self, count: usize);
+
+    /// So much of it, or what there is of it, to be kept. It is done with.
+    fn take(&mut self, count: usize) -> Bytes {
+        let piece = Bytes::copy_from_slice(self.data().get(..count).unwrap_or_else(|| self.data()));
+        self.consume(piece.len());
+        piece
+    }
 
     /// Whether nothing comes behind this data, no trailers either.
     fn is_last(&self) -> bool;
@@ -44,60 +47,15 @@ impl<S: Source> Source for &mut S {
         (**self).consume(count);
     }
 
+    fn take(&mut self, count: usize) -> Bytes {
+        (**self).take(count)
+    }
+
     fn is_last(&self) -> bool {
         (**self).is_last()
     }
 
     fn each_trailer(&self, with: &mut dyn FnMut(&str, &[u8])) {
         (**self).each_trailer(with);
-    }
-}
-
-/// The body of an HTTP/2 message.
-#[derive(Debug)]
-pub(crate) struct Frames {
-    body: Incoming,
-    data: Bytes,
-    trailers: Option<HeaderMap>,
-}
-
-impl Frames {
-    pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, data: Bytes::new(), trailers: None }
-    }
-}
-
-impl Source for Frames {
-    type Error = hyper::Error;
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, hyper::Error>> {
-        while self.data.is_empty() {
-            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
-                return Poll::Ready(Ok(false));
-            };
-            match frame.into_data() {
-                Ok(data) => self.data = data,
-                Err(frame) => self.trailers = frame.into_trailers().ok(),
-            }
-        }
-        Poll::Ready(Ok(true))
-    }
-
-    fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.data.advance(count.min(self.data.len()));
-    }
-
-    fn is_last(&self) -> bool {
-        self.trailers.is_none() && self.body.is_end_stream()
-    }
-
-    fn each_trailer(&self, with: &mut dyn FnMut(&str, &[u8])) {
-        for (name, value) in self.trailers.iter().flatten() {
-            with(name.as_str(), value.as_bytes());
-        }
     }
 }

@@ -4,20 +4,15 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use convoy_http1::{Answer, Space, write_field, write_status_line};
-use convoy_hygiene::{Asked, may_trail};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use http_body::Frame;
-use tokio::net::TcpStream;
+use convoy_http1::{write_field, write_status_line};
+use convoy_hygiene::{Asked, Field};
+use http::Version;
 
 use crate::asker::{Asker, Limited};
-use crate::body::BodyError;
 use crate::buffer::Buffers;
 use crate::fields::Lines;
 use crate::front::Front;
-use crate::handoff::Handoff;
-use crate::outlet::{Failure, Outlet};
+use crate::outlet::{BodyWriter, Failure};
 use crate::reason::Reason;
 use crate::source::Source;
 use crate::transfer::Transfer;
@@ -44,8 +39,6 @@ pub(crate) struct Turn<'a> {
     transfer: Option<Rc<Transfer>>,
     /// It sends its body only when it is told to.
     waits: bool,
-    /// The way to a target that speaks HTTP/2.
-    handoff: Option<Rc<Handoff>>,
 }
 
 impl<'a> Turn<'a> {
@@ -56,18 +49,7 @@ impl<'a> Turn<'a> {
         transfer: Option<Rc<Transfer>>,
         waits: bool,
     ) -> Self {
-        Self { front, buffers, manner, transfer, waits, handoff: None }
-    }
-
-    /// The body, for the task that writes it to a target that speaks HTTP/2.
-    pub(crate) fn handoff(&mut self) -> Rc<Handoff> {
-        Rc::clone(self.handoff.get_or_insert_default())
-    }
-
-    fn complete(&self) {
-        if let Some(transfer) = &self.transfer {
-            transfer.complete();
-        }
+        Self { front, buffers, manner, transfer, waits }
     }
 }
 
@@ -86,46 +68,27 @@ impl Asker for Turn<'_> {
     fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
-        outlet: &mut Outlet,
-        target: &mut TcpStream,
+        to: &mut impl BodyWriter,
     ) -> Poll<Result<(), Failure<Reason>>> {
         let mut source =
             Limited { source: self.front.source(self.buffers), transfer: self.transfer.as_deref() };
-        ready!(outlet.poll(cx, target, &mut source))?;
-        self.complete();
+        ready!(to.poll_pass(cx, &mut source))?;
+        if let Some(transfer) = &self.transfer {
+            transfer.complete();
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
-        let Some(handoff) = self.handoff.clone() else { return Poll::Ready(Ok(())) };
-        let mut source =
-            Limited { source: self.front.source(self.buffers), transfer: self.transfer.as_deref() };
-        loop {
-            ready!(handoff.poll_room(cx));
-            match ready!(source.poll_data(cx)) {
-                Ok(true) => {
-                    let piece = Bytes::copy_from_slice(source.data());
-                    source.consume(piece.len());
-                    handoff.give(Ok(Frame::data(piece)));
-                }
-                Ok(false) => {
-                    if let Some(trailers) = trailers(&source) {
-                        handoff.give(Ok(Frame::trailers(trailers)));
-                    }
-                    handoff.end();
-                    self.complete();
-                    return Poll::Ready(Ok(()));
-                }
-                Err(reason) => {
-                    let error = match reason {
-                        Reason::TooLarge => BodyError::TooLarge,
-                        _ => BodyError::BreaksOff,
-                    };
-                    handoff.give(Err(error));
-                    return Poll::Ready(Err(reason));
-                }
-            }
-        }
+    fn poll_answer<S: Source>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut S,
+    ) -> Poll<Result<(), Failure<S::Error>>> {
+        self.front.outlet.poll(cx, &mut self.front.io, from)
+    }
+
+    fn passed(&self) -> u64 {
+        self.front.outlet.passed()
     }
 
     fn invite(&mut self) {
@@ -136,36 +99,19 @@ impl Asker for Turn<'_> {
         }
     }
 
-    fn interim(&mut self, head: &[u8]) {
-        let mut space = Space::default();
-        let Ok(answer) = Answer::parse(head, &mut space) else { return };
-        // Nobody asked the target for a 100: that is between the client and us. HTTP/1.0 knows none of them.
-        if answer.status == 100 || self.manner.version == Version::HTTP_10 {
+    fn interim<'f>(&mut self, status: u16, reason: &str, fields: impl Iterator<Item = Field<'f>> + Clone) {
+        // HTTP/1.0 knows none of them.
+        if self.manner.version == Version::HTTP_10 {
             return;
         }
-        let checked =
-            convoy_hygiene::Answer::check(answer.status, Version::HTTP_11, answer.fields(), Asked::default());
+        let checked = convoy_hygiene::Answer::check(status, Version::HTTP_11, fields, Asked::default());
         let Ok(checked) = checked else { return };
         self.front.outlet.lend(|| self.buffers.take_head());
         let out = self.front.outlet.staged();
-        write_status_line(out, answer.status, answer.reason);
+        write_status_line(out, status, reason);
         checked.pass(&mut Lines(out));
         out.extend_from_slice(b"\r\n");
     }
-}
-
-/// What may be said behind a body, where something is.
-pub(crate) fn trailers(source: &impl Source) -> Option<HeaderMap> {
-    let mut trailers = HeaderMap::new();
-    source.each_trailer(&mut |name, value| {
-        if may_trail(name)
-            && let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
-        {
-            trailers.append(name, value);
-        }
-    });
-    (!trailers.is_empty()).then_some(trailers)
 }
 
 /// How an answer ends, as the client is told.

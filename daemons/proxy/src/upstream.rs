@@ -7,19 +7,12 @@ use std::time::Duration;
 
 use convoy_routing::Target;
 use convoy_routing::balance::{View, blend, fade};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use crate::link::Link;
 use crate::reason::Reason;
-use crate::sender::{Local, Open, Sender};
-use crate::wire::ToTarget;
+use crate::sender::{Open, Sender};
 use crate::worker::Worker;
-
-/// HTTP/2: how much of an answer a target may send ahead of a slow client, per request and per connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// A connection, in the version of HTTP that it speaks.
 #[derive(Debug)]
@@ -116,7 +109,7 @@ impl Upstream {
     /// The connection that all HTTP/2 requests share.
     pub(crate) fn sender(&self) -> Option<Sender> {
         let mut shared = self.shared.borrow_mut();
-        if shared.as_ref().is_some_and(|sender| sender.is_closed() || !sender.is_ready()) {
+        if shared.as_ref().is_some_and(Sender::is_closed) {
             *shared = None;
         }
         shared.clone()
@@ -186,17 +179,7 @@ impl Upstream {
         if !http2 {
             return Ok(Connection::Http1(Box::new(Link::new(stream, open))));
         }
-        let (sender, connection) = http2::Builder::new(Local)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(Duration::from_secs(20))
-            .handshake(TokioIo::new(ToTarget(stream)))
-            .await?;
-        tokio::task::spawn_local(async move {
-            let _ = connection.await;
-            drop(open);
-        });
+        let sender = Sender::begin(stream, open).await?;
         if !self.retired.get() {
             *self.shared.borrow_mut() = Some(sender.clone());
         }
@@ -209,5 +192,5 @@ enum DialError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
-    Http(#[from] hyper::Error),
+    Http(#[from] h2::Error),
 }

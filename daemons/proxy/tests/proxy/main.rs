@@ -12,6 +12,7 @@ mod bodies;
 mod drain;
 mod failures;
 mod forwarding;
+mod frames;
 mod hostile;
 mod http2;
 mod interim;
