@@ -39,6 +39,11 @@ impl HeadEnd {
         Self { seen: 0, line: 0, is_tolerant: true }
     }
 
+    /// Looks for the next one.
+    pub const fn restart(&mut self) {
+        *self = Self { seen: 0, line: 0, is_tolerant: self.is_tolerant };
+    }
+
     /// The length of the head that `bytes` begin with, its empty line included; none when there have to be more. `bytes`
     /// are those of the last call and what came since.
     pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {

@@ -74,26 +74,27 @@ impl Buffer {
     }
 }
 
-/// What one worker lends.
+/// What one worker lends. In boxes: who has borrowed nothing has room for a pointer alone.
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box, reason = "they are lent as they are")]
 pub(crate) struct Buffers {
-    spaces: RefCell<Vec<Buffer>>,
-    large: RefCell<Vec<Buffer>>,
+    spaces: RefCell<Vec<Box<Buffer>>>,
+    large: RefCell<Vec<Box<Buffer>>>,
     heads: RefCell<Vec<Vec<u8>>>,
     texts: RefCell<Vec<String>>,
 }
 
 impl Buffers {
     /// The one that was used last, whose memory is still in the processor's caches.
-    pub(crate) fn take(&self) -> Buffer {
-        self.spaces.borrow_mut().pop().unwrap_or_else(|| Buffer::new(SIZE))
+    pub(crate) fn take(&self) -> Box<Buffer> {
+        self.spaces.borrow_mut().pop().unwrap_or_else(|| Box::new(Buffer::new(SIZE)))
     }
 
-    pub(crate) fn take_large(&self) -> Buffer {
-        self.large.borrow_mut().pop().unwrap_or_else(|| Buffer::new(LARGE))
+    pub(crate) fn take_large(&self) -> Box<Buffer> {
+        self.large.borrow_mut().pop().unwrap_or_else(|| Box::new(Buffer::new(LARGE)))
     }
 
-    pub(crate) fn give(&self, mut buffer: Buffer) {
+    pub(crate) fn give(&self, mut buffer: Box<Buffer>) {
         let (kept, most) = match buffer.space.len() {
             SIZE => (&self.spaces, KEPT),
             LARGE => (&self.large, LARGE_KEPT),

@@ -26,7 +26,7 @@ use crate::worker::Worker;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// HTTP/2: so many requests may be taken back, and more only when there are twice as many that were not. Each costs us a
 /// connection to a target and the client next to nothing (CVE-2023-44487).
-const TAKEN_BACK_MAX: u64 = 100;
+const TAKEN_BACK_MAX: u32 = 100;
 
 /// Who is at the other end. The connection counts as open until the last one lets go of it, a tunnel included.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ pub(crate) struct Client {
     pub(crate) shed: bool,
     /// The name that it asked for in its TLS handshake.
     server_name: Option<Box<str>>,
-    streams: Cell<usize>,
+    streams: Cell<u32>,
     /// Requests of an HTTP/2 connection so far, and those that the client took back.
-    begun: Cell<u64>,
-    taken_back: Cell<u64>,
+    begun: Cell<u32>,
+    taken_back: Cell<u32>,
     _open: Open,
 }
 
@@ -65,7 +65,7 @@ impl Client {
         if self.streams.replace(self.streams.get() + 1) == 0 {
             self.control.enter(Phase::Streams);
         }
-        self.begun.set(self.begun.get() + 1);
+        self.begun.set(self.begun.get().saturating_add(1));
         let control = Rc::new(Control::new(Rc::clone(&self.worker.clock)));
         let number = self.worker.begin_stream(Rc::clone(&control), Rc::clone(&self.control));
         Stream { control, client: Rc::clone(self), number }
@@ -73,9 +73,12 @@ impl Client {
 
     /// The client took a request back. One that does little else is cut off.
     pub(crate) fn stream_taken_back(&self) {
-        let count = self.taken_back.get() + 1;
+        let count = self.taken_back.get().saturating_add(1);
         self.taken_back.set(count);
-        if count > TAKEN_BACK_MAX && count * 3 > self.begun.get() && self.control.verdict() != Verdict::Cut {
+        if count > TAKEN_BACK_MAX
+            && count.saturating_mul(3) > self.begun.get()
+            && self.control.verdict() != Verdict::Cut
+        {
             self.worker.counters.rapid_resets.add(1);
             tracing::warn!(CLIENT = %self.address, REQUESTS = count, "a client takes back what it asks for, and is cut off");
             self.control.cut();
@@ -134,13 +137,53 @@ impl Drop for Open {
 }
 
 /// Serves the connection until it ends.
-pub(crate) async fn run(
+///
+/// What it is made of is kept small, as there may be many that are at rest: its beginning, a request and its end are in
+/// boxes that are there only meanwhile.
+pub(crate) fn run(
     worker: Rc<Worker>,
     socket: Accepted,
     peer: Option<SocketAddr>,
     door: Rc<Door>,
     shed: bool,
-) {
+) -> impl Future<Output = ()> {
+    let beginning = Box::pin(begin(worker, socket, peer, door, shed));
+    async move {
+        let Some((client, io, http2)) = beginning.await else { return };
+        if http2 {
+            return Box::pin(streams::run(client, io)).await;
+        }
+        let (control, worker) = (&client.control, &client.worker);
+        let mut front = Front::new(io);
+        loop {
+            let after = match front.next(control, &worker.buffers).await {
+                Next::End => After::Close,
+                Next::Head(length) => Box::pin(serve_http1::serve(&client, &mut front, length)).await,
+                Next::Malformed(error) => {
+                    worker.counters.malformed.add(1);
+                    tracing::debug!(CLIENT = %client.address, %error, "a request is no HTTP");
+                    Box::pin(serve_http1::reject(&client, &mut front, error)).await
+                }
+            };
+            front.rest(&worker.buffers);
+            match after {
+                After::Keep => {}
+                After::Close => return Box::pin(front.close(control)).await,
+                After::Linger => return Box::pin(front.linger(control)).await,
+                After::Cut => return,
+            }
+        }
+    }
+}
+
+/// From an accepted socket to a client whose requests can be read, and whether it speaks HTTP/2.
+async fn begin(
+    worker: Rc<Worker>,
+    socket: Accepted,
+    peer: Option<SocketAddr>,
+    door: Rc<Door>,
+    shed: bool,
+) -> Option<(Rc<Client>, ClientIo, bool)> {
     let control = Rc::new(Control::new(Rc::clone(&worker.clock)));
     let open = Open { number: worker.opened(Rc::clone(&control)), worker: Rc::clone(&worker) };
     let began = async {
@@ -149,14 +192,12 @@ pub(crate) async fn run(
         let (wire, server_name, http2) = secured(&worker, plain, &door).await?;
         io::Result::Ok((peer, wire, server_name, http2))
     };
-    // In boxes: a connection is long past its beginning, or of another kind, for most of its life.
-    let (peer, wire, server_name, http2) = match Box::pin(watched(&control, began)).await {
-        Some(Ok(ready)) => ready,
-        Some(Err(error)) => {
+    let (peer, wire, server_name, http2) = match watched(&control, began).await? {
+        Ok(ready) => ready,
+        Err(error) => {
             tracing::debug!(%error, "a connection did not come as far as a request");
-            return;
+            return None;
         }
-        None => return,
     };
     // A peer without an address came through a file: whoever may open that is somebody of this machine.
     let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip().to_canonical());
@@ -175,31 +216,7 @@ pub(crate) async fn run(
         _open: open,
     });
     let io = ClientIo::new(wire, control);
-    if http2 { Box::pin(streams::run(client, io)).await } else { one(client, io).await }
-}
-
-async fn one(client: Rc<Client>, io: ClientIo) {
-    let (control, worker) = (&client.control, &client.worker);
-    let mut front = Front::new(io);
-    loop {
-        let after = match front.next(control, &worker.buffers).await {
-            Next::End => After::Close,
-            // In a box: between requests, which is most of its life, a connection has no room for one.
-            Next::Head(length) => Box::pin(serve_http1::serve(&client, &mut front, length)).await,
-            Next::Malformed(error) => {
-                worker.counters.malformed.add(1);
-                tracing::debug!(CLIENT = %client.address, %error, "a request is no HTTP");
-                Box::pin(serve_http1::reject(&client, &mut front, error)).await
-            }
-        };
-        front.rest(&worker.buffers);
-        match after {
-            After::Keep => {}
-            After::Close => return Box::pin(front.close(control)).await,
-            After::Linger => return Box::pin(front.linger(control)).await,
-            After::Cut => return,
-        }
-    }
+    Some((client, io, http2))
 }
 
 /// The future's output, or nothing when the connection's time is over.

@@ -24,14 +24,13 @@ pub(crate) enum InletError {
 /// The reading half of a connection. It has a buffer only while there is something in it.
 #[derive(Debug)]
 pub(crate) struct Inlet {
-    buffer: Option<Buffer>,
+    buffer: Option<Box<Buffer>>,
     /// So many bytes at the buffer's beginning are data of the body.
     data: usize,
     /// So many behind them are done with.
     gap: usize,
     body: Body,
     head: HeadEnd,
-    head_end: HeadEnd,
     /// The other side says no more.
     ended: bool,
     /// What was read last filled all the room there was.
@@ -40,22 +39,13 @@ pub(crate) struct Inlet {
 
 impl Inlet {
     /// What an end of a head looks like here.
-    pub(crate) fn new(head_end: HeadEnd) -> Self {
-        Self {
-            buffer: None,
-            data: 0,
-            gap: 0,
-            body: Body::none(),
-            head_end,
-            head: head_end,
-            ended: false,
-            floods: false,
-        }
+    pub(crate) fn new(head: HeadEnd) -> Self {
+        Self { buffer: None, data: 0, gap: 0, body: Body::none(), head, ended: false, floods: false }
     }
 
     /// What came and was not taken.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.as_ref().map(Buffer::bytes).unwrap_or_default()
+        self.buffer.as_deref().map(Buffer::bytes).unwrap_or_default()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,7 +79,7 @@ impl Inlet {
             buffer.consume(head);
         }
         self.body = body;
-        self.head = self.head_end;
+        self.head.restart();
         self.floods = false;
     }
 
@@ -109,7 +99,7 @@ impl Inlet {
     ) -> Poll<io::Result<usize>> {
         let is_tight = |buffer: &Buffer| buffer.is_empty() && !buffer.is_large();
         if self.floods
-            && self.buffer.as_ref().is_none_or(is_tight)
+            && self.buffer.as_deref().is_none_or(is_tight)
             && let Some(small) = self.buffer.replace(buffers.take_large())
         {
             buffers.give(small);
@@ -132,7 +122,7 @@ impl Inlet {
 
     /// Whether there is room for more without taking more than one buffer.
     pub(crate) fn has_room(&self) -> bool {
-        self.buffer.as_ref().is_none_or(Buffer::has_room)
+        self.buffer.as_deref().is_none_or(Buffer::has_room)
     }
 
     /// The length of the next head, once it is there; none at the end of the connection.
@@ -143,7 +133,7 @@ impl Inlet {
         buffers: &Buffers,
     ) -> Poll<Result<Option<usize>, InletError>> {
         loop {
-            let bytes = self.buffer.as_ref().map(Buffer::bytes).unwrap_or_default();
+            let bytes = self.buffer.as_deref().map(Buffer::bytes).unwrap_or_default();
             if let Some(length) = self.head.find(bytes)? {
                 return Poll::Ready(Ok(Some(length)));
             }

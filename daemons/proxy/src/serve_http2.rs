@@ -7,7 +7,7 @@ use convoy_http1::{Answer, Body as Framing, Space};
 use convoy_hygiene::{AnswerLength, Survey, Target};
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 
 use crate::answer::{refusal, wants_page};
 use crate::attempts::{Arrived, attended};
@@ -136,19 +136,9 @@ async fn by_link(
     head: bool,
     cookie: Option<String>,
 ) -> Result<Ended, (Box<Exchange>, Reason)> {
-    let bytes = Bytes::copy_from_slice(link.inlet.bytes().get(..length).unwrap_or_default());
-    let mut space = Space::default();
-    let Ok(answer) = Answer::parse(&bytes, &mut space) else { return Err((exchange, Reason::Protocol)) };
-    let made = answer_head(&exchange, answer.status, answer.version, answer.fields(), &bytes, head, cookie);
-    let Ok((response, length_of_body, keeps)) = made else { return Err((exchange, Reason::Protocol)) };
-    let framing = match length_of_body {
-        AnswerLength::None => Framing::none(),
-        AnswerLength::Exactly(length) => Framing::of_length(length),
-        AnswerLength::Chunked => Framing::chunked(),
-        AnswerLength::ToTheEnd => Framing::to_the_end(),
+    let Ok(response) = head_from_link(&exchange, &mut link, length, head, cookie) else {
+        return Err((exchange, Reason::Protocol));
     };
-    link.keeps = keeps && length_of_body != AnswerLength::ToTheEnd;
-    link.inlet.begin_body(length, framing);
     let worker = Rc::clone(&exchange.client.worker);
     let body = if link.inlet.is_over() { Ahead::Nothing } else { Ahead::Later };
     if asker.respond(response, body).is_err() {
@@ -158,4 +148,28 @@ async fn by_link(
     let ended = pass_on(exchange, asker, behind).await;
     worker.buffers.give_head(outlet.finish());
     Ok(ended)
+}
+
+/// Takes an answer's head of so many bytes off the link.
+fn head_from_link(
+    exchange: &Exchange,
+    link: &mut Link,
+    length: usize,
+    head: bool,
+    cookie: Option<String>,
+) -> Result<Response<()>, Reason> {
+    let bytes = Bytes::copy_from_slice(link.inlet.bytes().get(..length).unwrap_or_default());
+    let mut space = Space::default();
+    let answer = Answer::parse(&bytes, &mut space).map_err(|_| Reason::Protocol)?;
+    let (response, length_of_body, keeps) =
+        answer_head(exchange, answer.status, answer.version, answer.fields(), &bytes, head, cookie)?;
+    let framing = match length_of_body {
+        AnswerLength::None => Framing::none(),
+        AnswerLength::Exactly(length) => Framing::of_length(length),
+        AnswerLength::Chunked => Framing::chunked(),
+        AnswerLength::ToTheEnd => Framing::to_the_end(),
+    };
+    link.keeps = keeps && length_of_body != AnswerLength::ToTheEnd;
+    link.inlet.begin_body(length, framing);
+    Ok(response)
 }

@@ -51,7 +51,7 @@ impl Accepted {
             Self::Tcp(stream) => Kind::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => Kind::Unix(UnixStream::from_std(stream)?),
         };
-        Ok(Plain { kind, ahead: Vec::new(), taken: 0 })
+        Ok(Plain { kind, ahead: None })
     }
 }
 
@@ -65,19 +65,27 @@ enum Kind {
 #[derive(Debug)]
 pub(crate) struct Plain {
     kind: Kind,
-    ahead: Vec<u8>,
+    /// Only at the beginning of a connection there is any.
+    ahead: Option<Box<Ahead>>,
+}
+
+#[derive(Debug, Default)]
+struct Ahead {
+    bytes: Vec<u8>,
     taken: usize,
 }
 
 impl Plain {
     /// What was read ahead and not taken yet.
     pub(crate) fn ahead(&self) -> &[u8] {
-        self.ahead.get(self.taken..).unwrap_or_default()
+        self.ahead.as_ref().and_then(|ahead| ahead.bytes.get(ahead.taken..)).unwrap_or_default()
     }
 
     /// So many bytes of it are done with.
     pub(crate) fn skip(&mut self, count: usize) {
-        self.taken = (self.taken + count).min(self.ahead.len());
+        if let Some(ahead) = &mut self.ahead {
+            ahead.taken = (ahead.taken + count).min(ahead.bytes.len());
+        }
     }
 
     /// Reads some more ahead. False at the end.
@@ -85,7 +93,7 @@ impl Plain {
         let mut space = [0; 4096];
         let mut buffer = ReadBuf::new(&mut space);
         ready!(self.poll_socket(cx, &mut buffer))?;
-        self.ahead.extend_from_slice(buffer.filled());
+        self.ahead.get_or_insert_default().bytes.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(!buffer.filled().is_empty()))
     }
 
@@ -103,13 +111,12 @@ impl AsyncRead for Plain {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
+        if self.ahead.is_some() {
             let count = self.ahead().len().min(buffer.remaining());
             buffer.put_slice(self.ahead().get(..count).unwrap_or_default());
             self.skip(count);
             if self.ahead().is_empty() {
-                self.ahead = Vec::new();
-                self.taken = 0;
+                self.ahead = None;
             }
             if count > 0 {
                 return Poll::Ready(Ok(()));
