@@ -84,6 +84,7 @@ pub(crate) struct Buffers {
     texts: RefCell<Vec<String>>,
 }
 
+#[allow(clippy::unnecessary_box_returns, reason = "they are lent as they are")]
 impl Buffers {
     /// The one that was used last, whose memory is still in the processor's caches.
     pub(crate) fn take(&self) -> Box<Buffer> {
