@@ -1,7 +1,9 @@
-//! A real authority for tests: pebble, and the name server that it asks, on a loopback address of their own.
+//! A real authority for tests: pebble, and the name server that it asks, on an address of their own.
 //!
-//! All names lead to that address, and there the authority looks for proofs at the ports [`HTTP`] and [`TLS`]. Whoever is
-//! to be asked listens there.
+//! All names lead to that address unless the name server is told otherwise, and there the authority looks for proofs, at the
+//! ports [`HTTP`] and [`TLS`] or, as in the world, at 80 and 443. Whoever is to be asked listens there, or a [`Front`] does.
+
+mod front;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,11 +18,14 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+pub use front::{Doors, Front};
+
 /// Where the authority fetches proofs without TLS.
 pub const HTTP: u16 = 5002;
 /// Where it makes handshakes for proofs.
 pub const TLS: u16 = 5001;
 const DIRECTORY: u16 = 14000;
+const MANAGEMENT: u16 = 15000;
 const NAMES: u16 = 8053;
 const NAMES_MANAGEMENT: u16 = 8055;
 /// How long its programs may take to listen.
@@ -53,10 +58,31 @@ pub fn is_there() -> bool {
 pub fn free_address() -> IpAddr {
     loop {
         let address = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
-        let ports = [HTTP, TLS, DIRECTORY, NAMES, NAMES_MANAGEMENT];
+        let ports = [HTTP, TLS, DIRECTORY, MANAGEMENT, NAMES, NAMES_MANAGEMENT];
         if ports.iter().all(|port| TcpListener::bind((address, *port)).is_ok()) {
             return address.into();
         }
+    }
+}
+
+/// Where the authority looks for proofs, on whatever address a name leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// Where it fetches them without TLS.
+    pub http: u16,
+    /// Where it makes handshakes for them.
+    pub tls: u16,
+}
+
+impl Ports {
+    /// Where every other authority looks.
+    pub const PUBLIC: Self = Self { http: 80, tls: 443 };
+}
+
+impl Default for Ports {
+    /// Ports that are free on a computer that serves something itself.
+    fn default() -> Self {
+        Self { http: HTTP, tls: TLS }
     }
 }
 
@@ -67,11 +93,13 @@ pub struct Options {
     pub validity: Duration,
     /// It wants accounts of customers only.
     pub customers_only: bool,
+    /// Where it looks for proofs.
+    pub ports: Ports,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { validity: Duration::from_secs(30 * 86400), customers_only: false }
+        Self { validity: Duration::from_secs(30 * 86400), customers_only: false, ports: Ports::default() }
     }
 }
 
@@ -84,17 +112,18 @@ pub struct Pebble {
 }
 
 impl Pebble {
-    /// Starts one at an address of [`free_address`], and waits until it listens.
+    /// Starts one at an address of this computer, such as one of [`free_address`], and waits until it listens. It is in the
+    /// network of the thread that polls this.
     pub async fn start(address: IpAddr, options: Options) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("convoy-pebble-").tempdir()?;
         let files = Certificates::make(directory.path(), address)?;
         let config = serde_json::json!({ "pebble": {
             "listenAddress": format!("{address}:{DIRECTORY}"),
-            "managementListenAddress": "",
+            "managementListenAddress": format!("{address}:{MANAGEMENT}"),
             "certificate": files.server_cert,
             "privateKey": files.server_key,
-            "httpPort": HTTP,
-            "tlsPort": TLS,
+            "httpPort": options.ports.http,
+            "tlsPort": options.ports.tls,
             "certificateValidityPeriod": options.validity.as_secs(),
             "externalAccountBindingRequired": options.customers_only,
             "externalAccountMACKeys": { CUSTOMER.0: CUSTOMER.1 },
@@ -113,7 +142,7 @@ impl Pebble {
             .concat(),
         )?;
         pebble.spawn("pebble", &["-config", &path.display().to_string(), "-dnsserver", &names])?;
-        for port in [DIRECTORY, NAMES, NAMES_MANAGEMENT] {
+        for port in [DIRECTORY, MANAGEMENT, NAMES, NAMES_MANAGEMENT] {
             let listens = async {
                 while TcpStream::connect((address, port)).await.is_err() {
                     sleep(Duration::from_millis(20)).await;
@@ -155,7 +184,12 @@ impl Pebble {
         self.directory.path().join("ca.pem")
     }
 
-    /// URL at which TXT records are set.
+    /// URL of the certificate that clients of those whom the authority certified have to trust. It is another one at each start.
+    pub fn root(&self) -> String {
+        format!("https://{}:{MANAGEMENT}/roots/0", self.address)
+    }
+
+    /// URL at which the records of names are set.
     pub fn names(&self) -> String {
         format!("http://{}:{NAMES_MANAGEMENT}", self.address)
     }

@@ -1,87 +1,20 @@
 //! Certificates from a real authority, for three routers that share a store.
 
 use std::fs;
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::sync::Arc;
 
 use convoy_keys::{AcmeKey, AcmeLeaderRecord, Record};
-use convoy_test_pebble::{HTTP, Options, Pebble, TLS, free_address, is_there};
+use convoy_test_pebble::{Doors, Front, Options, Pebble, Ports, free_address, is_there};
 use tempfile::TempDir;
 
 use crate::support::{Keys, PATIENCE, Router, eventually, free_port, outcome, target};
 
 /// Any 32 bytes.
 const SECRET: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
-
-/// The address that all names lead to. Each connection goes to the next router, as DNS would have it; while it is held,
-/// connections wait.
-struct Front {
-    ports: Mutex<Vec<(u16, u16)>>,
-    held: Mutex<bool>,
-    opened: Condvar,
-    turn: AtomicUsize,
-    knocks: AtomicUsize,
-}
-
-impl Front {
-    fn start(address: IpAddr) -> Arc<Self> {
-        let front = Arc::new(Self {
-            ports: Mutex::default(),
-            held: Mutex::new(false),
-            opened: Condvar::new(),
-            turn: AtomicUsize::new(0),
-            knocks: AtomicUsize::new(0),
-        });
-        for port in [HTTP, TLS] {
-            let listener = TcpListener::bind((address, port)).unwrap();
-            let front = Arc::clone(&front);
-            thread::spawn(move || {
-                for client in listener.incoming().map_while(Result::ok) {
-                    let front = Arc::clone(&front);
-                    thread::spawn(move || front.pass(&client, port == TLS));
-                }
-            });
-        }
-        front
-    }
-
-    fn pass(&self, client: &TcpStream, tls: bool) {
-        self.knocks.fetch_add(1, Ordering::SeqCst);
-        drop(self.opened.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
-        let Some((plain, secure)) = ({
-            let ports = self.ports.lock().unwrap();
-            let turn = self.turn.fetch_add(1, Ordering::SeqCst);
-            turn.checked_rem(ports.len()).map(|turn| ports[turn])
-        }) else {
-            return;
-        };
-        let Ok(router) = TcpStream::connect(("127.0.0.1", if tls { secure } else { plain })) else { return };
-        let copy = |from: &TcpStream, to: &TcpStream| {
-            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-            thread::spawn(move || {
-                // Whoever breaks off ends both directions.
-                let _ = std::io::copy(&mut from, &mut to);
-                let _ = to.shutdown(std::net::Shutdown::Write);
-            })
-        };
-        let (there, back) = (copy(client, &router), copy(&router, client));
-        let _ = (there.join(), back.join());
-    }
-
-    fn lead_to(&self, edges: &[Edge]) {
-        *self.ports.lock().unwrap() = edges.iter().map(|edge| (edge.plain, edge.secure)).collect();
-    }
-
-    fn hold(&self, hold: bool) {
-        *self.held.lock().unwrap() = hold;
-        self.opened.notify_all();
-    }
-}
 
 /// A router on two doors of its own.
 struct Edge {
@@ -136,6 +69,11 @@ impl Edge {
         (status.to_owned(), if is_for { leaf.to_owned() } else { String::new() })
     }
 
+    fn doors(&self) -> Doors {
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Doors { plain: at(self.plain), secure: at(self.secure) }
+    }
+
     fn metric(&self, name: &str) -> u64 {
         crate::support::metric(self.folder.path(), name).parse().unwrap()
     }
@@ -167,7 +105,8 @@ impl Stage {
         );
         fs::create_dir(place.path().join("config.d")).unwrap();
         fs::write(place.path().join("config.d/10-a.toml"), config).unwrap();
-        Some(Self { front: Front::start(address), keys, pebble, place })
+        let front = Front::start(address, Ports::default()).unwrap();
+        Some(Self { keys, pebble, front, place })
     }
 
     fn edges(&self) -> Vec<Edge> {
@@ -176,7 +115,7 @@ impl Stage {
         let endpoints = self.keys.endpoints();
         let edges: Vec<_> =
             (1..=3).map(|number| Edge::start(number, &endpoints, &config, &credentials)).collect();
-        self.front.lead_to(&edges);
+        self.front.lead_to(edges.iter().map(Edge::doors));
         edges
     }
 
@@ -248,10 +187,10 @@ fn names_are_proved_by_tls_without_a_word_in_the_log_of_failures() {
     assert!(sum("edge_router_acme_tls_alpn01_proved_total") >= 1);
     // Clients that came too early failed, those of the authority didn't: they come through the front, one each.
     let failures = sum("edge_router_tls_failures_total");
-    stage.front.knocks.store(0, Ordering::SeqCst);
+    let knocks = stage.front.knocks();
     stage.keys.put("b/lb/1", &target("two"));
     eventually("the second name", || stage.pebble.certificates() == 2);
-    assert!(stage.front.knocks.load(Ordering::SeqCst) >= 1);
+    assert!(stage.front.knocks() > knocks);
     assert_eq!(sum("edge_router_tls_failures_total"), failures);
 }
 
@@ -261,11 +200,11 @@ fn the_router_that_orders_is_killed_in_the_middle_and_another_one_finishes_the_s
     stage.front.hold(true);
     let mut edges = stage.edges();
     stage.keys.put("a/lb/1", &target("one"));
-    eventually("the authority's question", || stage.front.knocks.load(Ordering::SeqCst) > 0);
+    eventually("the authority's question", || stage.front.knocks() > 0);
     let leader = stage.leader();
     let place = edges.iter().position(|edge| edge.name == leader).unwrap();
     edges.remove(place).router.kill();
-    stage.front.lead_to(&edges);
+    stage.front.lead_to(edges.iter().map(Edge::doors));
     stage.front.hold(false);
     all_serve(&edges, "a.d.example");
     assert_eq!((stage.pebble.orders(), stage.pebble.certificates()), (1, 1));
