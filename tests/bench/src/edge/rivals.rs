@@ -161,7 +161,7 @@ pub(crate) fn all(setup: &Setup<'_>) -> Result<Vec<Rival>> {
 }
 
 fn hosts(setup: &Setup<'_>) -> impl Iterator<Item = String> + use<> {
-    (0..setup.hosts).map(|number| format!("app{number}.example"))
+    (500..500 + setup.hosts).map(|number| format!("app{number}.example"))
 }
 
 fn edge(setup: &Setup<'_>, program: &Path) -> Result<(SocketAddr, Process)> {
