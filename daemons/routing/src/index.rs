@@ -40,7 +40,10 @@ enum Paths {
 struct Several {
     all: Option<Entry>,
     paths: HashMap<Box<str>, Ends>,
-    has_prefixes: bool,
+    /// Bytes of the longest path. What is longer needs no look.
+    longest: usize,
+    /// The same for those that others may begin with; 0 when there are none.
+    longest_prefix: usize,
 }
 
 /// What is for exactly a path, and what is for all that begin with it.
@@ -87,22 +90,27 @@ impl Several {
         if path.is_all() {
             return &mut self.all;
         }
-        self.has_prefixes |= !path.is_exact();
+        let length = path.prefix().len();
+        self.longest = self.longest.max(length);
+        if !path.is_exact() {
+            self.longest_prefix = self.longest_prefix.max(length);
+        }
         let ends = self.paths.entry(path.prefix().into()).or_default();
         if path.is_exact() { &mut ends.exact } else { &mut ends.prefix }
     }
 
     /// The longest match; `path` is in normal form.
     fn find(&self, path: &str) -> Option<&Entry> {
-        if let Some(ends) = self.paths.get(path)
+        if path.len() <= self.longest
+            && let Some(ends) = self.paths.get(path)
             && let Some(entry) = ends.exact.as_ref().or(ends.prefix.as_ref())
         {
             return Some(entry);
         }
         let mut prefix = path;
-        while self.has_prefixes && !prefix.is_empty() {
+        while self.longest_prefix > 0 && !prefix.is_empty() {
             prefix = prefix.get(..prefix.rfind('/')?)?;
-            if !prefix.is_empty()
+            if (1..=self.longest_prefix).contains(&prefix.len())
                 && let Some(ends) = self.paths.get(prefix)
                 && let Some(entry) = &ends.prefix
             {
