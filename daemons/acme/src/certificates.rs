@@ -104,6 +104,11 @@ impl Certificates {
         Http01 { answers: Arc::clone(&self.answers), metrics: Arc::clone(&self.metrics) }
     }
 
+    /// Whether this edge orders certificates, and has to be told for which names.
+    pub fn has_orders(&self) -> bool {
+        self.orders.is_some()
+    }
+
     /// The names that have a route: for these, and no others, certificates are ordered. Before the first call nothing is.
     pub fn want(&self, names: BTreeSet<CertificateName>) {
         self.wanted.send_if_modified(|known| {

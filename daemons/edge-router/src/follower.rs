@@ -1,10 +1,10 @@
 //! From the events of the store to routes, and to words about them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use convoy_keys::AppName;
-use convoy_routing::{Document, Effect, Routes, RoutesFile, Tier};
+use convoy_routing::{Effect, Routes, RoutesFile, Tier};
 use convoy_service::message;
 use convoy_store::{Change, FeedEvent};
 use tokio::time::Instant;
@@ -34,21 +34,12 @@ pub(crate) struct Follower {
     /// Entries of the routes file that are of no use.
     pub(crate) refused: usize,
     pub(crate) imports: Imports,
-    written: BTreeMap<AppName, Document>,
     away: Option<(Instant, String)>,
 }
 
 impl Follower {
     pub(crate) fn new(imports: Imports) -> Self {
-        Self {
-            imports,
-            routes: Routes::new(),
-            revision: 0,
-            source: Source::Nothing,
-            refused: 0,
-            written: BTreeMap::new(),
-            away: None,
-        }
+        Self { imports, routes: Routes::new(), revision: 0, source: Source::Nothing, refused: 0, away: None }
     }
 
     /// Starts from an earlier run's table.
@@ -112,7 +103,7 @@ impl Follower {
     /// Takes a routes file. Entries that are of no use are told and left out; as long as there are some, nothing that
     /// was there before is taken away, since it may be what they were meant for.
     pub(crate) fn take_file(&mut self, file: RoutesFile, now: u64) -> BTreeSet<AppName> {
-        let RoutesFile { mut documents, refused } = file;
+        let RoutesFile { documents, refused } = file;
         for entry in &refused {
             tracing::warn!(
                 MESSAGE_ID = message::VALUE_SKIPPED,
@@ -123,16 +114,14 @@ impl Follower {
                 entry.error
             );
         }
-        if !refused.is_empty() {
-            for (app, document) in std::mem::take(&mut self.written) {
-                documents.entry(app).or_insert(document);
-            }
-        }
-        self.written.clone_from(&documents);
         self.refused = refused.len();
         self.revision += 1;
         self.source = Source::Written;
-        self.routes.replace_documents(documents, now)
+        if refused.is_empty() {
+            self.routes.replace_documents(documents, now)
+        } else {
+            self.routes.add_documents(documents, now)
+        }
     }
 
     fn change(&mut self, change: &Change, now: u64) -> Effect {
@@ -238,6 +227,8 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use convoy_store::{Entry, Revision, Snapshot};
 
     use super::*;

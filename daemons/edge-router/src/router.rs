@@ -10,7 +10,7 @@ use std::time::Duration;
 use convoy_acme::Certificates;
 use convoy_keys::AppName;
 use convoy_proxy::{Drained, Proxy};
-use convoy_routing::Conflict;
+use convoy_routing::{Conflict, Table};
 use convoy_service::{Notifier, Shutdown, Watchdog};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
@@ -70,7 +70,7 @@ pub(crate) struct Router {
 impl Router {
     pub(crate) fn begin(&mut self) {
         self.tell_conflicts();
-        self.certificates.want(certificates::wanted(&self.proxy.table()));
+        self.want_certificates(&self.proxy.table());
         tracing::info!(
             SERVICES = self.follower.routes.service_count(),
             TARGETS = self.follower.routes.target_count(),
@@ -148,10 +148,17 @@ impl Router {
     fn publish_table(&self) {
         let former = self.proxy.table();
         let table = former.next(&self.follower.routes, self.follower.revision);
-        let wanted = (!table.has_hosts_of(&former)).then(|| certificates::wanted(&table));
+        let has_other_hosts = !table.has_hosts_of(&former);
         self.proxy.publish(table);
-        if let Some(names) = wanted {
-            self.certificates.want(names);
+        if has_other_hosts {
+            self.want_certificates(&self.proxy.table());
+        }
+    }
+
+    /// A copy of all names, so only for orders.
+    fn want_certificates(&self, table: &Table) {
+        if self.certificates.has_orders() {
+            self.certificates.want(certificates::wanted(table));
         }
     }
 

@@ -109,7 +109,31 @@ pub struct Totals {
     pub check_failures: u64,
 }
 
-type PerWorker<T> = BTreeMap<usize, Arc<T>>;
+/// A list, since there are few workers and many apps.
+#[derive(Debug)]
+struct PerWorker<T>(Vec<(usize, Arc<T>)>);
+
+impl<T> Default for PerWorker<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Default> PerWorker<T> {
+    fn of(&mut self, worker: usize) -> Arc<T> {
+        if let Some((_, counters)) = self.0.iter().find(|(known, _)| *known == worker) {
+            return Arc::clone(counters);
+        }
+        let counters = Arc::<T>::default();
+        self.0.reserve_exact(1);
+        self.0.push((worker, Arc::clone(&counters)));
+        counters
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, counters)| &**counters)
+    }
+}
 
 /// All counters of a proxy.
 #[derive(Debug, Default)]
@@ -123,12 +147,12 @@ impl Metrics {
     /// The counters of an app on a worker: the same ones when the app comes back.
     pub(crate) fn route(&self, app: &AppName, worker: usize) -> Arc<RouteCounters> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(routes.entry(app.clone()).or_default().entry(worker).or_default())
+        routes.entry(app.clone()).or_default().of(worker)
     }
 
     pub(crate) fn worker(&self, worker: usize) -> Arc<WorkerCounters> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(workers.entry(worker).or_default())
+        workers.of(worker)
     }
 
     /// The sums per app.
@@ -138,7 +162,7 @@ impl Metrics {
             .iter()
             .map(|(app, workers)| {
                 let mut totals = RouteTotals::default();
-                for counters in workers.values() {
+                for counters in workers.iter() {
                     add_all(&mut totals.classes, &counters.classes);
                     add_all(&mut totals.latency, &counters.latency);
                     totals.latency_sum += Duration::from_micros(counters.latency_micros.get());
@@ -154,7 +178,7 @@ impl Metrics {
     pub fn totals(&self) -> Totals {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut totals = Totals { check_failures: self.check_failures.load(Relaxed), ..Totals::default() };
-        for counters in workers.values() {
+        for counters in workers.iter() {
             add_all(&mut totals.reasons, &counters.reasons);
             totals.ejections += counters.ejections.get();
             totals.connects += counters.connects.get();

@@ -1,12 +1,15 @@
 //! A routes file: all routes of a router that has no store, in JSON.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use convoy_keys::AppName;
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use thiserror::Error;
 
 use crate::document::{Document, DocumentError, name_of};
+use crate::shared::Shared;
 use crate::written::Written;
 use crate::{HostPattern, Rule};
 
@@ -29,7 +32,36 @@ pub enum FileError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whole {
-    routes: Vec<serde_json::Value>,
+    routes: Entries,
+}
+
+/// The entries, each made use of before the next one is read: as JSON, all of them would take many times the memory of
+/// what is made of them.
+struct Entries(RoutesFile);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Entries, A::Error> {
+                let (mut file, mut shared) = (RoutesFile::default(), Shared::default());
+                for number in 1.. {
+                    let Some(value) = entries.next_element()? else { break };
+                    file.take(number, value, &mut shared);
+                }
+                Ok(Entries(file))
+            }
+        }
+
+        deserializer.deserialize_seq(EntriesVisitor)
+    }
 }
 
 /// An entry that is of no use. All others are used.
@@ -61,23 +93,23 @@ impl RoutesFile {
             return Err(FileError::TooLong(text.len()));
         }
         let whole: Whole = serde_json::from_slice(text)?;
-        let mut file = Self::default();
-        for (index, value) in whole.routes.into_iter().enumerate() {
-            let host = value.get("host").map(ToString::to_string).unwrap_or_default();
-            if let Err(error) = file.take(value) {
-                file.refused.push(FileEntry { number: index + 1, host, error });
-            }
-        }
-        Ok(file)
+        Ok(whole.routes.0)
     }
 
-    fn take(&mut self, value: serde_json::Value) -> Result<(), DocumentError> {
+    fn take(&mut self, number: usize, value: serde_json::Value, shared: &mut Shared) {
+        let host = value.get("host").map(ToString::to_string);
+        if let Err(error) = self.follow(value, shared) {
+            self.refused.push(FileEntry { number, host: host.unwrap_or_default(), error });
+        }
+    }
+
+    fn follow(&mut self, value: serde_json::Value, shared: &mut Shared) -> Result<(), DocumentError> {
         let written = Written::parse(value)?;
         let app = written.app.clone();
-        let mut document = Document::of(written, false)?;
+        let mut document = Document::of(written, false, shared)?;
         for rule in &mut document.rules {
             if rule.hosts.is_empty() {
-                rule.hosts.push(HostPattern::Any);
+                rule.hosts = [HostPattern::Any].into();
             }
         }
         let name = match app {

@@ -29,51 +29,93 @@ pub(crate) struct Clash {
 }
 
 /// The rules of one host. Almost always there is one for all paths and nothing else.
+#[derive(Debug)]
+enum Paths {
+    All(Entry),
+    Several(Box<Several>),
+}
+
+/// One map for both kinds of paths, since most requests look for a path and its parents once.
 #[derive(Debug, Default)]
-struct Paths {
+struct Several {
     all: Option<Entry>,
-    exact: HashMap<Box<str>, Entry>,
-    prefixes: HashMap<Box<str>, Entry>,
+    paths: HashMap<Box<str>, Ends>,
+    /// Bytes of the longest path. What is longer needs no look.
+    longest: usize,
+    /// The same for those that others may begin with; 0 when there are none.
+    longest_prefix: usize,
+}
+
+/// What is for exactly a path, and what is for all that begin with it.
+#[derive(Debug, Default)]
+struct Ends {
+    exact: Option<Entry>,
+    prefix: Option<Entry>,
 }
 
 impl Paths {
+    fn new(path: &PathPattern, entry: Entry) -> Self {
+        if path.is_all() {
+            return Self::All(entry);
+        }
+        let mut several = Box::<Several>::default();
+        *several.end(path) = Some(entry);
+        Self::Several(several)
+    }
+
     /// The place of the service that has the path already, if there is one.
     fn place(&mut self, path: &PathPattern, entry: Entry) -> Result<(), usize> {
-        if path.is_all() {
-            if let Some(found) = &self.all {
-                return Err(found.service);
+        let several = match self {
+            Self::All(found) if path.is_all() => return Err(found.service),
+            Self::All(found) => {
+                let all = Some(found.clone());
+                *self = Self::Several(Box::new(Several { all, ..Several::default() }));
+                return self.place(path, entry);
             }
-            self.all = Some(entry);
-            return Ok(());
+            Self::Several(several) => several,
+        };
+        match several.end(path) {
+            Some(found) => Err(found.service),
+            free => {
+                *free = Some(entry);
+                Ok(())
+            }
         }
-        let map = if path.is_exact() { &mut self.exact } else { &mut self.prefixes };
-        if let Some(found) = map.get(path.prefix()) {
-            return Err(found.service);
+    }
+}
+
+impl Several {
+    /// Where the rule of a path is or will be.
+    fn end(&mut self, path: &PathPattern) -> &mut Option<Entry> {
+        if path.is_all() {
+            return &mut self.all;
         }
-        map.insert(path.prefix().into(), entry);
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.all.is_none() && self.is_simple()
-    }
-
-    fn is_simple(&self) -> bool {
-        self.exact.is_empty() && self.prefixes.is_empty()
+        let length = path.prefix().len();
+        self.longest = self.longest.max(length);
+        if !path.is_exact() {
+            self.longest_prefix = self.longest_prefix.max(length);
+        }
+        let ends = self.paths.entry(path.prefix().into()).or_default();
+        if path.is_exact() { &mut ends.exact } else { &mut ends.prefix }
     }
 
     /// The longest match; `path` is in normal form.
     fn find(&self, path: &str) -> Option<&Entry> {
-        if let Some(entry) = self.exact.get(path) {
+        if path.len() <= self.longest
+            && let Some(ends) = self.paths.get(path)
+            && let Some(entry) = ends.exact.as_ref().or(ends.prefix.as_ref())
+        {
             return Some(entry);
         }
-        let mut end = path.len();
-        while !self.prefixes.is_empty() && end > 0 {
-            let prefix = path.get(..end)?;
-            if let Some(entry) = self.prefixes.get(prefix) {
+        let mut prefix = path;
+        while self.longest_prefix > 0 && !prefix.is_empty() {
+            prefix = prefix.get(..prefix.rfind('/')?)?;
+            if (1..=self.longest_prefix).contains(&prefix.len())
+                && let Some(ends) = self.paths.get(prefix)
+                && let Some(entry) = &ends.prefix
+            {
                 return Some(entry);
             }
-            end = prefix.rfind('/')?;
         }
         self.all.as_ref()
     }
@@ -94,20 +136,31 @@ pub(crate) struct Index {
     exact: HashMap<Box<str>, Paths>,
     one_label: HashMap<Box<str>, Paths>,
     labels: HashMap<Box<str>, Paths>,
-    any: Paths,
+    any: Option<Paths>,
 }
 
 impl Index {
+    /// With room for so many hosts.
+    pub(crate) fn with_capacity(hosts: usize) -> Self {
+        Self { exact: HashMap::with_capacity(hosts), ..Self::default() }
+    }
+
     /// Gives the requests of these hosts and paths to a service, unless another one has them already.
     pub(crate) fn place(&mut self, host: &HostPattern, path: &PathPattern, entry: Entry) {
         let loser = entry.service;
-        let paths = match host {
-            HostPattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
-            HostPattern::OneLabel(suffix) => self.one_label.entry(suffix.clone()).or_default(),
-            HostPattern::Labels(suffix) => self.labels.entry(suffix.clone()).or_default(),
-            HostPattern::Any => &mut self.any,
+        let placed = match host {
+            HostPattern::Exact(name) => place(&mut self.exact, name, path, entry),
+            HostPattern::OneLabel(suffix) => place(&mut self.one_label, suffix, path, entry),
+            HostPattern::Labels(suffix) => place(&mut self.labels, suffix, path, entry),
+            HostPattern::Any => match &mut self.any {
+                Some(paths) => paths.place(path, entry),
+                none => {
+                    *none = Some(Paths::new(path, entry));
+                    Ok(())
+                }
+            },
         };
-        if let Err(winner) = paths.place(path, entry)
+        if let Err(winner) = placed
             && self.clashes.len() < CONFLICTS_MAX
         {
             self.clashes.push(Clash { host: host.clone(), path: path.clone(), winner, loser });
@@ -116,7 +169,7 @@ impl Index {
 
     /// The hosts that have rules, in no order.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = HostPattern> {
-        let any = (!self.any.is_empty()).then_some(HostPattern::Any);
+        let any = self.any.as_ref().map(|_| HostPattern::Any);
         let exact = self.exact.keys().cloned().map(HostPattern::Exact);
         let one_label = self.one_label.keys().cloned().map(HostPattern::OneLabel);
         exact.chain(one_label).chain(self.labels.keys().cloned().map(HostPattern::Labels)).chain(any)
@@ -144,8 +197,22 @@ impl Index {
                 is_first = false;
             }
         }
-        Ok(look(&self.any, path, &mut normal)?.map(|entry| Hit { entry, path: normal.changed() }))
+        let Some(any) = &self.any else { return Ok(None) };
+        Ok(look(any, path, &mut normal)?.map(|entry| Hit { entry, path: normal.changed() }))
     }
+}
+
+fn place(
+    hosts: &mut HashMap<Box<str>, Paths>,
+    name: &str,
+    path: &PathPattern,
+    entry: Entry,
+) -> Result<(), usize> {
+    if let Some(paths) = hosts.get_mut(name) {
+        return paths.place(path, entry);
+    }
+    hosts.insert(name.into(), Paths::new(path, entry));
+    Ok(())
 }
 
 /// A path's normal form, made when the first rule compares it.
@@ -165,16 +232,17 @@ impl Form {
 }
 
 fn look<'a>(paths: &'a Paths, path: &str, normal: &mut Form) -> Result<Option<&'a Entry>, PathError> {
-    if paths.is_simple() {
-        return Ok(paths.all.as_ref());
-    }
+    let several = match paths {
+        Paths::All(entry) => return Ok(Some(entry)),
+        Paths::Several(several) => several,
+    };
     if let Form::Unknown = normal {
         let form = normalise(path)?;
         *normal = if *form == *path { Form::Same } else { Form::Other(form.into_owned()) };
     }
     Ok(match normal {
-        Form::Other(path) => paths.find(path),
-        Form::Unknown | Form::Same => paths.find(path),
+        Form::Other(path) => several.find(path),
+        Form::Unknown | Form::Same => several.find(path),
     })
 }
 

@@ -24,6 +24,7 @@ mod policy;
 mod routes;
 mod rule;
 mod service;
+mod shared;
 mod table;
 mod target;
 mod written;
@@ -38,7 +39,9 @@ pub use path::{PathError, normalise};
 pub use pattern::{HostPattern, PathPattern, PatternError};
 pub use policy::{ActiveCheck, Balance, Concurrency, HashSource, Policy, Protocol, Retries, Sticky};
 pub use routes::{Effect, Routes};
-pub use rule::{Action, Canary, FieldRules, Maintenance, NumberedRule, Redirect, Rule, RuleTimeouts};
+pub use rule::{
+    Action, Canary, FieldRules, Maintenance, NumberedRule, Redirect, Rule, RuleTimeouts, Treatment,
+};
 pub use service::{Service, Slot};
 pub use table::{Conflict, Found, Table};
 pub use target::{Target, Tier};

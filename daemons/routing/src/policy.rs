@@ -1,11 +1,14 @@
 //! How the requests of one service are shared among its targets.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use convoy_health::{HttpCheck, Rules, StatusSet};
 use convoy_keys::InstanceName;
 use http::HeaderName;
+
+use crate::shared::Ordinary;
 
 /// Who gets the next request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -133,5 +136,12 @@ impl Default for Policy {
             protocol: Protocol::default(),
             weights: BTreeMap::new(),
         }
+    }
+}
+
+impl Ordinary for Policy {
+    fn ordinary() -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<Policy>> = LazyLock::new(Arc::default);
+        Arc::clone(&DEFAULT)
     }
 }

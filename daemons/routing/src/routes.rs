@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use convoy_keys::{AppName, Endpoint, InstanceName, InstanceRecord, InstanceState, instance_key};
 
+use crate::shared::Shared;
 use crate::{Document, NumberedRule, Service, Target, Tier};
-use app::{App, Share};
+use app::{App, Origin, Share};
 use place::{Place, PlaceError};
 
 /// So many refused keys are remembered as reported; more than that is an attack, and counting is enough.
@@ -42,7 +43,7 @@ pub enum Effect {
 #[derive(Debug)]
 struct Known {
     share: Share,
-    text: String,
+    text: Box<str>,
     created: i64,
 }
 
@@ -52,13 +53,15 @@ struct Known {
 /// «no such host» (404).
 #[derive(Debug, Default)]
 pub struct Routes {
-    apps: BTreeMap<AppName, App>,
+    /// Boxed, since the nodes of such a map are half empty.
+    apps: BTreeMap<AppName, Box<App>>,
     records: BTreeMap<(AppName, InstanceName), Known>,
     /// Refused keys, and why.
     reported: BTreeMap<String, String>,
     skipped: u64,
     last_id: u64,
     names_version: u64,
+    shared: Shared,
 }
 
 impl Routes {
@@ -85,7 +88,7 @@ impl Routes {
                 match endpoint {
                     Ok(endpoint) => {
                         self.reported.remove(key);
-                        effect(self.insert(&app, place, endpoint, created), app)
+                        effect(self.insert(&app, place, endpoint, created, now), app)
                     }
                     Err(reason) => {
                         let changed = self.remove(&app, &place, now).then_some(app);
@@ -93,12 +96,12 @@ impl Routes {
                     }
                 }
             }
-            Place::Instance { app, instance } => self.put_record(key, app, instance, value, created),
-            Place::Document { app } => match Document::parse(value) {
+            Place::Instance { app, instance } => self.put_record(key, app, instance, value, created, now),
+            Place::Document { app } => match Document::parse_with(value, &mut self.shared) {
                 Ok(document) => {
                     self.reported.remove(key);
-                    let text = String::from_utf8_lossy(value).into_owned();
-                    effect(self.set_document(&app, document, Some((text, created)), now), app)
+                    let origin = Origin { text: String::from_utf8_lossy(value).into(), created };
+                    effect(self.set_document(&app, document, Some(origin), now), app)
                 }
                 Err(error) => self.skip(key, error.to_string(), None),
             },
@@ -114,9 +117,9 @@ impl Routes {
             }
             Ok(Place::Instance { app, instance }) => {
                 let known = self.records.remove(&(app.clone(), instance)).is_some();
-                effect(known && self.refresh(&app), app)
+                effect(known && self.refresh(&app, now), app)
             }
-            Ok(Place::Document { app }) => effect(self.remove_document(&app), app),
+            Ok(Place::Document { app }) => effect(self.remove_document(&app, now), app),
             Err(_) => Effect::None,
         }
     }
@@ -159,10 +162,18 @@ impl Routes {
             .map(|(name, _)| name.clone())
             .collect();
         for app in gone {
-            if self.remove_document(&app) {
+            if self.remove_document(&app, now) {
                 changed.insert(app);
             }
         }
+        changed.extend(self.add_documents(documents, now));
+        changed
+    }
+
+    /// Documents beside those that are known, in place of those that the same apps had from elsewhere. Gives the apps that
+    /// changed.
+    pub fn add_documents(&mut self, documents: BTreeMap<AppName, Document>, now: u64) -> BTreeSet<AppName> {
+        let mut changed = BTreeSet::new();
         for (app, document) in documents {
             // What the app's own key says comes first.
             let is_own =
@@ -180,7 +191,7 @@ impl Routes {
             return;
         }
         let known = App::new(app.clone(), self.next_id(), self.next_id(), self.next_id(), since);
-        self.apps.insert(app, known);
+        self.apps.insert(app, Box::new(known));
         self.names_version += 1;
         self.bound_empty();
     }
@@ -188,7 +199,8 @@ impl Routes {
     /// Forgets apps that have been without targets since before this Unix time. Tells whether there were any.
     pub fn forget_empty(&mut self, before: u64) -> bool {
         let count = self.apps.len();
-        self.apps.retain(|_, app| app.has_document() || app.empty_since.is_none_or(|since| since >= before));
+        self.apps
+            .retain(|_, app| app.has_document() || app.empty_since().is_none_or(|since| since >= before));
         let forgot = self.apps.len() != count;
         self.names_version += u64::from(forgot);
         forgot
@@ -196,32 +208,33 @@ impl Routes {
 
     /// Everything as it stands in the store: (key, value, revision of creation).
     pub fn entries(&self) -> impl Iterator<Item = (String, &str, i64)> {
-        let records = self.records.iter().map(|((app, instance), known)| {
-            (instance_key(app, instance), known.text.as_str(), known.created)
-        });
+        let records = self
+            .records
+            .iter()
+            .map(|((app, instance), known)| (instance_key(app, instance), &*known.text, known.created));
         self.apps.iter().flat_map(|(name, app)| app.entries(name)).chain(records)
     }
 
     /// Apps without targets, with the Unix time at which the last one left.
     pub fn empty_apps(&self) -> impl Iterator<Item = (&AppName, u64)> {
         let empty = self.apps.iter().filter(|(_, app)| !app.has_document());
-        empty.filter_map(|(name, app)| app.empty_since.map(|since| (name, since)))
+        empty.filter_map(|(name, app)| app.empty_since().map(|since| (name, since)))
     }
 
     /// Apps that have targets.
     pub fn service_count(&self) -> usize {
-        self.apps.values().filter(|app| app.empty_since.is_none()).count()
+        self.apps.values().filter(|app| app.empty_since().is_none()).count()
     }
 
     /// Targets of all apps.
     pub fn target_count(&self) -> usize {
-        self.apps.values().map(|app| app.targets.len()).sum()
+        self.apps.values().map(|app| app.targets().len()).sum()
     }
 
     /// Targets of one app in one tier.
     pub fn target_count_of(&self, app: &AppName, tier: Tier) -> usize {
-        let targets = self.apps.get(app).map(|app| &app.targets);
-        targets.map_or(0, |targets| targets.keys().filter(|(found, _)| *found == tier).count())
+        let targets = self.apps.get(app).map_or(&[][..], |app| app.targets());
+        targets.iter().filter(|target| target.tier() == tier).count()
     }
 
     /// Values skipped so far.
@@ -255,6 +268,7 @@ impl Routes {
         instance: InstanceName,
         value: &[u8],
         created: i64,
+        now: u64,
     ) -> Effect {
         let record = match InstanceRecord::parse(value) {
             Ok(record) => record,
@@ -262,67 +276,59 @@ impl Routes {
         };
         self.reported.remove(key);
         let share = Share { weight: record.weight, draining: record.state == InstanceState::Draining };
-        let text = String::from_utf8_lossy(value).into_owned();
+        let text = String::from_utf8_lossy(value).into();
         let former = self.records.insert((app.clone(), instance), Known { share, text, created });
         let same = former.map_or_else(Share::default, |known| known.share) == share;
-        effect(!same && self.refresh(&app), app)
+        effect(!same && self.refresh(&app, now), app)
     }
 
     fn insert(
         &mut self,
         name: &AppName,
-        place: (Tier, InstanceName),
+        (tier, instance): (Tier, InstanceName),
         endpoint: Endpoint,
         created: i64,
+        now: u64,
     ) -> bool {
-        let known = self.apps.get(name).and_then(|app| app.targets.get(&place));
+        let known = self.apps.get(name).and_then(|app| app.target(tier, &instance));
         if known.is_some_and(|target| target.is(endpoint, created)) {
             return false;
         }
-        let target = Arc::new(Target::new(self.next_id(), place.0, place.1.clone(), endpoint, created));
-        self.app(name, 0).targets.insert(place, target);
-        self.refresh(name);
+        let target = Arc::new(Target::new(self.next_id(), tier, instance, endpoint, created));
+        self.app(name, now).put_target(target);
+        self.refresh(name, now);
         true
     }
 
-    fn remove(&mut self, name: &AppName, place: &(Tier, InstanceName), now: u64) -> bool {
+    fn remove(&mut self, name: &AppName, (tier, instance): &(Tier, InstanceName), now: u64) -> bool {
         let Some(app) = self.apps.get_mut(name) else { return false };
-        if app.targets.remove(place).is_none() {
+        if !app.remove_target(*tier, instance) {
             return false;
         }
-        if app.targets.is_empty() {
-            app.empty_since = Some(now);
-        }
-        self.refresh(name);
+        self.refresh(name, now);
         self.bound_empty();
         true
     }
 
-    /// `origin` is the text and the revision of creation of the key that it comes from.
-    fn set_document(
-        &mut self,
-        name: &AppName,
-        document: Document,
-        origin: Option<(String, i64)>,
-        now: u64,
-    ) -> bool {
+    /// `origin` is the key that it comes from.
+    fn set_document(&mut self, name: &AppName, document: Document, origin: Option<Origin>, now: u64) -> bool {
         if self.apps.get(name).is_some_and(|app| app.follows(&document)) {
             return false;
         }
         let mut last_id = self.last_id;
         let app = self.app(name, now);
         last_id += 1;
-        app.follow(document, origin, now, || {
+        app.follow(document, origin, || {
             last_id += 1;
             last_id
         });
         self.last_id = self.last_id.max(last_id);
         self.names_version += 1;
-        self.refresh(name);
+        self.refresh(name, now);
         true
     }
 
-    fn remove_document(&mut self, name: &AppName) -> bool {
+    fn remove_document(&mut self, name: &AppName, now: u64) -> bool {
         let id = self.next_id();
         let Some(app) = self.apps.get_mut(name) else { return false };
         if !app.has_document() {
@@ -331,10 +337,10 @@ impl Routes {
         app.forget_document(id);
         self.names_version += 1;
         // Who has been without targets all along was known by the document alone.
-        if app.targets.is_empty() {
+        if app.targets().is_empty() {
             self.apps.remove(name);
         } else {
-            self.refresh(name);
+            self.refresh(name, now);
         }
         true
     }
@@ -345,16 +351,16 @@ impl Routes {
         let names_version = &mut self.names_version;
         self.apps.entry(name.clone()).or_insert_with(|| {
             *names_version += 1;
-            App::new(name.clone(), id, version, rule, now)
+            Box::new(App::new(name.clone(), id, version, rule, now))
         })
     }
 
     /// Makes the service anew from what is known. Tells whether there is such an app.
-    fn refresh(&mut self, name: &AppName) -> bool {
+    fn refresh(&mut self, name: &AppName, now: u64) -> bool {
         let version = self.next_id();
         let Some(app) = self.apps.get_mut(name) else { return false };
         let records = &self.records;
-        app.refresh(version, |instance| {
+        app.refresh(version, now, |instance| {
             // Looking up by parts would need a borrowed pair; a change is rare enough for a copy.
             records.get(&(name.clone(), instance.clone())).map(|known| known.share)
         });

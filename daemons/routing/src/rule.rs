@@ -1,10 +1,12 @@
 //! What happens to the requests of some hosts and paths.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use convoy_keys::AppName;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::shared::Ordinary;
 use crate::{HostPattern, PathPattern};
 
 /// Changes to the fields of a message.
@@ -95,15 +97,9 @@ pub enum Action {
     Maintenance(Maintenance),
 }
 
-/// A rule.
+/// What becomes of requests, apart from which ones they are. Most rules have the same: the plain one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Its hosts, beside the app's own names.
-    pub hosts: Vec<HostPattern>,
-    /// Whether it is for the app's own names, too.
-    pub own_names: bool,
-    /// Its paths.
-    pub path: PathPattern,
+pub struct Treatment {
     /// What happens.
     pub action: Action,
     /// Replaces the rule's path in what the target sees; none to leave it.
@@ -126,13 +122,10 @@ pub struct Rule {
     pub timeouts: RuleTimeouts,
 }
 
-impl Rule {
-    /// Everything of the app's own names goes to its targets, unchanged.
-    pub fn plain() -> Self {
+impl Default for Treatment {
+    /// Targets answer, and nothing is changed.
+    fn default() -> Self {
         Self {
-            hosts: Vec::new(),
-            own_names: true,
-            path: PathPattern::all(),
             action: Action::Forward,
             rewrite: None,
             host_header: None,
@@ -143,6 +136,39 @@ impl Rule {
             response_fields: FieldRules::default(),
             body_max: None,
             timeouts: RuleTimeouts::default(),
+        }
+    }
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its hosts, beside the app's own names.
+    pub hosts: Box<[HostPattern]>,
+    /// Its paths.
+    pub path: PathPattern,
+    /// Whether it is for the app's own names, too.
+    pub own_names: bool,
+    /// What happens; the same one for rules that treat their requests alike.
+    pub treatment: Arc<Treatment>,
+}
+
+impl std::ops::Deref for Rule {
+    type Target = Treatment;
+
+    fn deref(&self) -> &Treatment {
+        &self.treatment
+    }
+}
+
+impl Rule {
+    /// Everything of the app's own names goes to its targets, unchanged.
+    pub fn plain() -> Self {
+        Self {
+            hosts: Box::default(),
+            path: PathPattern::all(),
+            own_names: true,
+            treatment: Treatment::ordinary(),
         }
     }
 
@@ -170,6 +196,13 @@ impl Rule {
             }
         }
         location
+    }
+}
+
+impl Ordinary for Treatment {
+    fn ordinary() -> Arc<Self> {
+        static PLAIN: LazyLock<Arc<Treatment>> = LazyLock::new(Arc::default);
+        Arc::clone(&PLAIN)
     }
 }
 
@@ -204,7 +237,8 @@ mod tests {
             ("/api", "/v1", "/other", None),
         ] {
             let path_pattern = PathPattern::parse(pattern, false).unwrap();
-            let rule = Rule { path: path_pattern, rewrite: Some(rewrite.into()), ..Rule::plain() };
+            let treatment = Treatment { rewrite: Some(rewrite.into()), ..Treatment::default() };
+            let rule = Rule { path: path_pattern, treatment: Arc::new(treatment), ..Rule::plain() };
             assert_eq!(rule.rewritten(path).as_deref(), expected, "{pattern} {path}");
         }
         assert_eq!(Rule::plain().rewritten("/x"), None);

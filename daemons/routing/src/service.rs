@@ -23,7 +23,7 @@ pub struct Service {
     id: u64,
     version: u64,
     app: AppName,
-    slots: Vec<Slot>,
+    slots: Box<[Slot]>,
     ends: [usize; Tier::ALL.len()],
     policy: Arc<Policy>,
     empty_since: Option<u64>,
@@ -35,7 +35,7 @@ impl Service {
         id: u64,
         version: u64,
         app: AppName,
-        slots: Vec<Slot>,
+        slots: Box<[Slot]>,
         policy: Arc<Policy>,
         empty_since: Option<u64>,
     ) -> Self {

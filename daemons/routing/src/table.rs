@@ -131,13 +131,7 @@ impl Table {
 /// Written rules come first, then `<app>.<domain>` for every domain, then the app's name as it is. Hosts have no case,
 /// app names do: of two apps that differ only in case the one in lower case gets the host, otherwise the first.
 fn index(services: &[Arc<Service>], rules: &[Arc<[Arc<NumberedRule>]>], domains: &[Domain]) -> Index {
-    let mut index = Index::default();
-    let place_all =
-        |index: &mut Index, place: usize, host: &HostPattern, rules: &[Arc<NumberedRule>], own: bool| {
-            for rule in rules.iter().filter(|rule| !own || rule.own_names) {
-                index.place(host, &rule.path, Entry { service: place, rule: Arc::clone(rule) });
-            }
-        };
+    let mut index = Index::with_capacity(host_count(rules, domains));
     for (place, rules) in rules.iter().enumerate() {
         for rule in rules.iter() {
             for host in &rule.hosts {
@@ -145,22 +139,46 @@ fn index(services: &[Arc<Service>], rules: &[Arc<[Arc<NumberedRule>]>], domains:
             }
         }
     }
-    let is_lower = |service: &Service| !service.app().as_str().bytes().any(|byte| byte.is_ascii_uppercase());
-    let apps = services.iter().zip(rules).enumerate();
-    let (lower, mixed): (Vec<_>, Vec<_>) = apps.partition(|(_, (service, _))| is_lower(service));
-    let by_case =
-        || lower.iter().chain(&mixed).map(|(place, (service, rules))| (*place, service.app(), &***rules));
+    let is_lower = |app: &AppName| !app.as_str().bytes().any(|byte| byte.is_ascii_uppercase());
+    let named = || {
+        let apps = services.iter().map(|service| service.app()).zip(rules).enumerate();
+        apps.filter(|(_, (_, rules))| has_own_names(rules))
+    };
+    let by_case = || {
+        let lower = named().filter(|(_, (app, _))| is_lower(app));
+        lower.chain(named().filter(|(_, (app, _))| !is_lower(app)))
+    };
+    let place_own = |index: &mut Index, place: usize, name: &str, rules: &[Arc<NumberedRule>]| {
+        let host = HostPattern::Exact(name.to_ascii_lowercase().into());
+        for rule in rules.iter().filter(|rule| rule.own_names) {
+            index.place(&host, &rule.path, Entry { service: place, rule: Arc::clone(rule) });
+        }
+    };
     for domain in domains {
-        for (place, app, rules) in by_case() {
-            let name = format!("{app}.{domain}").to_ascii_lowercase();
-            place_all(&mut index, place, &HostPattern::Exact(name.into()), rules, true);
+        for (place, (app, rules)) in by_case() {
+            place_own(&mut index, place, &format!("{app}.{domain}"), rules);
         }
     }
-    for (place, app, rules) in by_case() {
-        let name = app.as_str().to_ascii_lowercase();
-        place_all(&mut index, place, &HostPattern::Exact(name.into()), rules, true);
+    for (place, (app, rules)) in by_case() {
+        place_own(&mut index, place, app.as_str(), rules);
     }
     index
+}
+
+fn has_own_names(rules: &[Arc<NumberedRule>]) -> bool {
+    rules.iter().any(|rule| rule.own_names)
+}
+
+/// About how many hosts an index has: one that grows leaves as much again behind. A rule inside another one has its hosts,
+/// as a rule.
+fn host_count(rules: &[Arc<[Arc<NumberedRule>]>], domains: &[Domain]) -> usize {
+    let of_app = |rules: &Arc<[Arc<NumberedRule>]>| {
+        let first = rules.first().map_or(&[][..], |rule| &rule.hosts);
+        let others = rules.iter().skip(1).filter(|rule| *rule.hosts != *first);
+        let own = if has_own_names(rules) { domains.len() + 1 } else { 0 };
+        first.len() + others.map(|rule| rule.hosts.len()).sum::<usize>() + own
+    };
+    rules.iter().map(of_app).sum()
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub struct Target {
     instance: InstanceName,
     endpoint: Endpoint,
     created: i64,
-    address: Box<str>,
+    /// None where the name is the address.
+    address: Option<Box<str>>,
     stable_id: u64,
     ejection: Ejection,
     failing: AtomicBool,
@@ -52,8 +53,9 @@ pub struct Target {
 
 impl Target {
     pub(crate) fn new(id: u64, tier: Tier, instance: InstanceName, endpoint: Endpoint, created: i64) -> Self {
-        let address: Box<str> = endpoint.to_string().into();
+        let address = endpoint.to_string();
         let stable_id = hash(address.as_bytes());
+        let address = (address != instance.as_str()).then(|| address.into());
         Self {
             id,
             tier,
@@ -94,7 +96,7 @@ impl Target {
 
     /// The address as text, made once.
     pub fn address_text(&self) -> &str {
-        &self.address
+        self.address.as_deref().unwrap_or(self.instance.as_str())
     }
 
     /// Its failures.

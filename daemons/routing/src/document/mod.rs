@@ -4,6 +4,7 @@ mod policy;
 mod rule;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use convoy_keys::{AppName, Endpoint, EndpointError, InstanceName};
 use thiserror::Error;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use crate::PatternError;
 use crate::policy::Policy;
 use crate::rule::Rule;
+use crate::shared::Shared;
 use crate::written::{Written, WrittenTarget};
 
 /// Longest document read: a page for maintenance fits in.
@@ -65,16 +67,21 @@ pub struct StaticTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// How requests are shared among targets.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Targets beside those that announce themselves; used when there are no others.
-    pub targets: Vec<StaticTarget>,
+    pub targets: Box<[StaticTarget]>,
     /// What happens to which requests.
-    pub rules: Vec<Rule>,
+    pub rules: Box<[Rule]>,
 }
 
 impl Document {
     /// Parses the value of `/convoy/routes/<app>`.
     pub fn parse(value: &[u8]) -> Result<Self, DocumentError> {
+        Self::parse_with(value, &mut Shared::default())
+    }
+
+    /// What is equal to what `shared` has seen is kept once.
+    pub(crate) fn parse_with(value: &[u8], shared: &mut Shared) -> Result<Self, DocumentError> {
         if value.len() > LONGEST {
             return Err(DocumentError::TooLong(value.len()));
         }
@@ -82,24 +89,24 @@ impl Document {
         if written.app.is_some() {
             return Err(wrong("app", "the key names the app already; leave it out"));
         }
-        Self::of(written, true)
+        Self::of(written, true, shared)
     }
 
     /// `named` is whether the app has names of its own (`<app>.<domain>`).
-    pub(crate) fn of(mut written: Written, named: bool) -> Result<Self, DocumentError> {
-        let policy = policy::policy(&written)?;
+    pub(crate) fn of(mut written: Written, named: bool, shared: &mut Shared) -> Result<Self, DocumentError> {
+        let policy = shared.policy(policy::policy(&written)?);
         let targets = targets(&written.targets)?;
         let below = std::mem::take(&mut written.routes);
         if below.len() > RULES_MAX {
             return Err(wrong("routes", format!("{} are too many, {RULES_MAX} are allowed", below.len())));
         }
-        let first = rule::rule(&written, named, None)?;
         let mut rules = Vec::with_capacity(below.len() + 1);
+        let first = rule::rule(&written, named, None, shared)?;
         for written in &below {
-            rules.push(rule::inner_rule(written, &first)?);
+            rules.push(rule::inner_rule(written, &first, shared)?);
         }
         rules.insert(0, first);
-        Ok(Self { policy, targets, rules })
+        Ok(Self { policy, targets: targets.into(), rules: rules.into() })
     }
 }
 fn targets(written: &[WrittenTarget]) -> Result<Vec<StaticTarget>, DocumentError> {
@@ -162,7 +169,7 @@ mod tests {
         let document = parse("{}").unwrap();
         assert_eq!(
             document,
-            Document { policy: Policy::default(), targets: vec![], rules: vec![Rule::plain()] }
+            Document { policy: Arc::default(), targets: Box::default(), rules: [Rule::plain()].into() }
         );
     }
 

@@ -6,7 +6,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCOD
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{DocumentError, wrong};
-use crate::rule::{Action, Canary, FieldRules, Maintenance, Redirect, Rule, RuleTimeouts};
+use crate::rule::{Action, Canary, FieldRules, Maintenance, Redirect, Rule, RuleTimeouts, Treatment};
+use crate::shared::Shared;
 use crate::written::{
     FullMaintenance, FullRedirect, Written, WrittenFields, WrittenHsts, WrittenMaintenance, WrittenRedirect,
 };
@@ -16,7 +17,11 @@ use crate::{HostPattern, PathPattern};
 const HSTS_AGE: u64 = 63_072_000;
 
 /// A rule of the second level: it has no policy, and the hosts of the first one unless it has its own.
-pub(super) fn inner_rule(written: &Written, first: &Rule) -> Result<Rule, DocumentError> {
+pub(super) fn inner_rule(
+    written: &Written,
+    first: &Rule,
+    shared: &mut Shared,
+) -> Result<Rule, DocumentError> {
     let rule_only = Written {
         targets: Vec::new(),
         balance: None,
@@ -40,17 +45,22 @@ pub(super) fn inner_rule(written: &Written, first: &Rule) -> Result<Rule, Docume
              weights, app and further routes belong to the whole app; write them beside routes, not inside",
         ));
     }
-    rule(written, first.own_names, Some(first))
+    rule(written, first.own_names, Some(first), shared)
 }
 
-pub(super) fn rule(written: &Written, named: bool, above: Option<&Rule>) -> Result<Rule, DocumentError> {
+pub(super) fn rule(
+    written: &Written,
+    named: bool,
+    above: Option<&Rule>,
+    shared: &mut Shared,
+) -> Result<Rule, DocumentError> {
     let mut hosts = Vec::with_capacity(written.host.len());
     for text in &written.host {
         hosts.push(HostPattern::parse(text)?);
     }
     let own_names = match above {
         Some(above) if hosts.is_empty() => {
-            hosts.clone_from(&above.hosts);
+            hosts.extend_from_slice(&above.hosts);
             above.own_names
         }
         Some(_) => false,
@@ -73,11 +83,8 @@ pub(super) fn rule(written: &Written, named: bool, above: Option<&Rule>) -> Resu
         (Some(text), false) => Some(PathPattern::parse(text, false)?.prefix().into()),
         (None, false) => None,
     };
-    let rule = Rule {
-        hosts,
-        own_names,
+    let treatment = Treatment {
         action: action(written, &path)?,
-        path,
         rewrite,
         host_header: written.host_header.as_deref().map(host_header).transpose()?,
         https: written.https,
@@ -88,7 +95,7 @@ pub(super) fn rule(written: &Written, named: bool, above: Option<&Rule>) -> Resu
         body_max: written.body_max.map(|size| size.0),
         timeouts: timeouts(written)?,
     };
-    Ok(rule)
+    Ok(Rule { hosts: hosts.into(), path, own_names, treatment: shared.treatment(treatment) })
 }
 
 fn action(written: &Written, path: &PathPattern) -> Result<Action, DocumentError> {

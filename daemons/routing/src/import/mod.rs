@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::Document;
 use crate::document::DocumentError;
+use crate::shared::Shared;
 use crate::written::{Written, WrittenTarget};
 use expression::Place;
 
@@ -118,7 +119,7 @@ impl Imported {
         // The first one carries what is for all of them.
         let head = routes.remove(0);
         let written = Written { host: head.host, path: head.path, exact: head.exact, routes, ..first };
-        let document = Document::of(written, false);
+        let document = Document::of(written, false, &mut Shared::default());
         match (app(name), document) {
             (Some(app), Ok(document)) => {
                 self.documents.insert(app, document);
