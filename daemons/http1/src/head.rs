@@ -25,9 +25,9 @@ pub enum HeadError {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HeadEnd {
     /// Looked at so far.
-    seen: usize,
+    seen: u32,
     /// Where the line begins that is not complete.
-    line: usize,
+    line: u32,
     /// Whether a line may end with a line feed alone.
     is_tolerant: bool,
 }
@@ -52,18 +52,21 @@ impl HeadEnd {
             return Err(HeadError::Malformed);
         }
         let window = bytes.get(..HEAD_MAX).unwrap_or(bytes);
-        let fresh = window.get(self.seen..).unwrap_or_default();
-        for at in memchr::memchr_iter(b'\n', fresh).map(|at| self.seen + at) {
-            let line = window.get(self.line..at).unwrap_or_default();
+        let (seen, mut begin) = (self.seen as usize, self.line as usize);
+        let fresh = window.get(seen..).unwrap_or_default();
+        for at in memchr::memchr_iter(b'\n', fresh).map(|at| seen + at) {
+            let line = window.get(begin..at).unwrap_or_default();
             if !line.ends_with(b"\r") && !self.is_tolerant {
                 return Err(HeadError::BareLineFeed);
             }
             if matches!(line, b"" | b"\r") {
                 return Ok(Some(at + 1));
             }
-            self.line = at + 1;
+            begin = at + 1;
         }
-        self.seen = window.len();
+        // Within `HEAD_MAX`.
+        self.line = u32::try_from(begin).unwrap_or(u32::MAX);
+        self.seen = u32::try_from(window.len()).unwrap_or(u32::MAX);
         if window.len() >= HEAD_MAX { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 }

@@ -4,7 +4,8 @@
 //! of a second and wakes those that are over their limit. That costs a store where a timer would cost a
 //! registration.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -80,7 +81,6 @@ pub(crate) enum Verdict {
     Cut,
 }
 
-#[derive(Debug)]
 pub(crate) struct Control {
     clock: Rc<Clock>,
     phase: Cell<Phase>,
@@ -88,9 +88,21 @@ pub(crate) struct Control {
     verdict: Cell<Verdict>,
     severed: Cell<bool>,
     waits_for_client: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    waker: Cell<Option<Waker>>,
     /// Limits of the request's rule; none as a rule.
-    own: RefCell<Option<Box<RuleTimeouts>>>,
+    own: Cell<Option<Box<RuleTimeouts>>>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { phase, since, verdict, .. } = self;
+        formatter
+            .debug_struct("Control")
+            .field("phase", phase)
+            .field("since", since)
+            .field("verdict", verdict)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Control {
@@ -103,19 +115,14 @@ impl Control {
             verdict: Cell::new(Verdict::Fine),
             severed: Cell::new(false),
             waits_for_client: Cell::new(false),
-            waker: RefCell::new(None),
-            own: RefCell::new(None),
+            waker: Cell::new(None),
+            own: Cell::new(None),
         }
     }
 
     /// From now on these limits count, until others are set.
     pub(crate) fn set_limits(&self, limits: &RuleTimeouts) {
-        let mut own = self.own.borrow_mut();
-        if *limits != RuleTimeouts::default() {
-            *own = Some(Box::new(*limits));
-        } else if own.is_some() {
-            *own = None;
-        }
+        self.own.set((*limits != RuleTimeouts::default()).then(|| Box::new(*limits)));
     }
 
     /// Whatever it is at, now or next: it ends.
@@ -125,8 +132,9 @@ impl Control {
     }
 
     fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
+        if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
+            self.waker.set(Some(waker));
         }
     }
 
@@ -177,11 +185,8 @@ impl Control {
 
     /// Who is to be woken by a verdict.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        match &mut *known {
-            Some(known) => known.clone_from(waker),
-            None => *known = Some(waker.clone()),
-        }
+        let known = self.waker.take().filter(|known| known.will_wake(waker));
+        self.waker.set(known.or_else(|| Some(waker.clone())));
     }
 
     /// The time since something moved, or since the phase began.
@@ -191,8 +196,10 @@ impl Control {
 
     /// The worker's look: passes a verdict when the connection is over its limit.
     pub(crate) fn judge(&self, limits: &Timeouts, draining_for: Option<Duration>) {
-        let own = self.own.borrow().as_deref().map(|own| limits.with(own));
-        let limits = own.as_ref().unwrap_or(limits);
+        let own = self.own.take();
+        let own_limits = own.as_deref().map(|own| limits.with(own));
+        self.own.set(own);
+        let limits = own_limits.as_ref().unwrap_or(limits);
         let verdict = judge(self.phase.get(), self.waits_for_client.get(), self.age(), limits, draining_for);
         if verdict != Verdict::Fine && verdict != self.verdict() {
             self.verdict.set(verdict);

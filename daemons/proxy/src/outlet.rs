@@ -12,8 +12,10 @@ use crate::source::Source;
 
 /// Up to this size head and data are put together first: a plain write costs the kernel less than a list of parts.
 const TOGETHER_MAX: usize = 2048;
-const CHUNK_END: &[u8] = b"\r\n";
+/// What ends a chunk that is the last one with data. Any other one ends as this does.
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+const LAST_CHUNK_LENGTH: u8 = 7;
+const CHUNK_END_LENGTH: u8 = 2;
 
 /// Why a message did not go out in full.
 #[derive(Debug)]
@@ -59,8 +61,8 @@ pub(crate) struct Outlet {
     at: usize,
     /// So much of the source's data comes behind that.
     announced: usize,
-    /// And this behind the data.
-    tail: &'static [u8],
+    /// And so many bytes behind the data, from the end of [`LAST_CHUNK`].
+    tail: u8,
     delimit: Delimit,
     /// Whether the receiver wants to see trailers.
     trailers: bool,
@@ -77,7 +79,7 @@ impl Outlet {
             staged: Vec::new(),
             at: 0,
             announced: 0,
-            tail: b"",
+            tail: 0,
             delimit: Delimit::Plain,
             trailers: false,
             ended: false,
@@ -169,7 +171,7 @@ impl Outlet {
     ) -> Poll<Result<(), Failure<S::Error>>> {
         loop {
             let mut starved = false;
-            if self.announced == 0 && self.tail.is_empty() && !self.ended {
+            if self.announced == 0 && self.tail == 0 && !self.ended {
                 match source.poll_data(cx) {
                     Poll::Ready(Ok(true)) => self.announce(source),
                     Poll::Ready(Ok(false)) => self.end(source),
@@ -177,7 +179,7 @@ impl Outlet {
                     Poll::Pending => starved = true,
                 }
             }
-            if self.at == self.staged.len() && self.announced == 0 && self.tail.is_empty() {
+            if self.at == self.staged.len() && self.announced == 0 && self.tail == 0 {
                 // TLS may hold something back.
                 let flushed = Pin::new(&mut *io).poll_flush(cx).map_err(|_| Failure::Write)?;
                 return if starved { Poll::Pending } else { flushed.map(Ok) };
@@ -191,6 +193,10 @@ impl Outlet {
         }
     }
 
+    fn tail(&self) -> &'static [u8] {
+        LAST_CHUNK.get(LAST_CHUNK.len() - usize::from(self.tail)..).unwrap_or_default()
+    }
+
     fn announce(&mut self, source: &mut impl Source) {
         if self.at == self.staged.len() {
             self.staged.clear();
@@ -200,13 +206,14 @@ impl Outlet {
         self.ended = source.is_last();
         if self.delimit == Delimit::Chunks {
             write_chunk_size(&mut self.staged, self.announced);
-            self.tail = if self.ended { LAST_CHUNK } else { CHUNK_END };
+            self.tail = if self.ended { LAST_CHUNK_LENGTH } else { CHUNK_END_LENGTH };
         }
-        let whole = self.staged.len() - self.at + self.announced + self.tail.len();
+        let whole = self.staged.len() - self.at + self.announced + self.tail().len();
         if self.at < self.staged.len() && whole <= TOGETHER_MAX {
             self.staged.extend_from_slice(source.data());
-            self.staged.extend_from_slice(self.tail);
-            self.tail = b"";
+            let tail = self.tail();
+            self.staged.extend_from_slice(tail);
+            self.tail = 0;
             self.take(self.announced, source);
         }
     }
@@ -236,11 +243,11 @@ impl Outlet {
         let staged = self.staged.get(self.at..).unwrap_or_default();
         let data = data.get(..self.announced).unwrap_or_default();
         let io = Pin::new(io);
-        match (staged.is_empty(), data.is_empty(), self.tail.is_empty()) {
+        match (staged.is_empty(), data.is_empty(), self.tail == 0) {
             (_, true, true) => io.poll_write(cx, staged),
             (true, false, true) => io.poll_write(cx, data),
             _ => {
-                let parts = [io::IoSlice::new(staged), io::IoSlice::new(data), io::IoSlice::new(self.tail)];
+                let parts = [io::IoSlice::new(staged), io::IoSlice::new(data), io::IoSlice::new(self.tail())];
                 io.poll_write_vectored(cx, &parts)
             }
         }
@@ -251,7 +258,8 @@ impl Outlet {
         self.at += staged;
         let data = (written - staged).min(self.announced);
         self.take(data, source);
-        self.tail = self.tail.get(written - staged - data..).unwrap_or_default();
+        let tail = u8::try_from(written - staged - data).unwrap_or(u8::MAX);
+        self.tail = self.tail.saturating_sub(tail);
     }
 
     fn take(&mut self, count: usize, source: &mut impl Source) {
@@ -315,7 +323,7 @@ mod tests {
             for piece in &pieces {
                 write_chunk_size(&mut bytes, piece.len());
                 bytes.extend_from_slice(piece);
-                bytes.extend_from_slice(CHUNK_END);
+                bytes.extend_from_slice(b"\r\n");
             }
             bytes.extend_from_slice(if trailer { b"0\r\nX-T: 1\r\n\r\n" } else { b"0\r\n\r\n" });
             let data = pieces.concat();
