@@ -1,5 +1,6 @@
 //! A client's socket that tells the connection's control what moves.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::control::Control;
+use crate::control::{Control, Verdict};
 use crate::wire::Wire;
 
 #[derive(Debug)]
@@ -19,6 +20,18 @@ pub(crate) struct ClientIo {
 impl ClientIo {
     pub(crate) fn new(wire: Wire, control: Rc<Control>) -> Self {
         Self { wire, control }
+    }
+
+    /// Waits for something to read, the end included. False when the connection's time is over before that.
+    pub(crate) async fn something_comes(&mut self, control: &Control) -> bool {
+        poll_fn(|cx| {
+            control.register(cx.waker());
+            if matches!(control.verdict(), Verdict::Cut | Verdict::Close) {
+                return Poll::Ready(false);
+            }
+            self.wire.poll_comes(cx).map(|()| true)
+        })
+        .await
     }
 
     /// Reads until the client is done, or broke off.

@@ -138,8 +138,8 @@ impl Drop for Open {
 
 /// Serves the connection until it ends.
 ///
-/// What it is made of is kept small, as there may be many that are at rest: its beginning, a request and its end are in
-/// boxes that are there only meanwhile.
+/// There may be many that are at rest, and one that is is no more than its socket here: its beginning, its requests and its
+/// end are in boxes that are there only meanwhile.
 pub(crate) fn run(
     worker: Rc<Worker>,
     socket: Accepted,
@@ -149,31 +149,48 @@ pub(crate) fn run(
 ) -> impl Future<Output = ()> {
     let beginning = Box::pin(begin(worker, socket, peer, door, shed));
     async move {
-        let Some((client, io, http2)) = beginning.await else { return };
+        let Some((client, mut io, http2)) = beginning.await else { return };
         if http2 {
             return Box::pin(streams::run(client, io)).await;
         }
-        let (control, worker) = (&client.control, &client.worker);
-        let mut front = Front::new(io);
-        loop {
-            let after = match front.next(control, &worker.buffers).await {
-                Next::End => After::Close,
-                Next::Head(length) => Box::pin(serve_http1::serve(&client, &mut front, length)).await,
-                Next::Malformed(error) => {
-                    worker.counters.malformed.add(1);
-                    tracing::debug!(CLIENT = %client.address, %error, "a request is no HTTP");
-                    Box::pin(serve_http1::reject(&client, &mut front, error)).await
-                }
-            };
-            front.rest(&worker.buffers);
-            match after {
-                After::Keep => {}
-                After::Close => return Box::pin(front.close(control)).await,
-                After::Linger => return Box::pin(front.linger(control)).await,
-                After::Cut => return,
+        while io.something_comes(&client.control).await {
+            match Box::pin(converse(&client, io)).await {
+                Some(given_back) => io = given_back,
+                None => return,
             }
         }
+        Box::pin(Front::new(io).close(&client.control)).await;
     }
+}
+
+/// Answers requests as long as they are there. Gives the connection back where another one may come.
+async fn converse(client: &Rc<Client>, io: ClientIo) -> Option<ClientIo> {
+    let (control, worker) = (&client.control, &client.worker);
+    let mut front = Front::new(io);
+    let after = loop {
+        let after = match front.next(control, &worker.buffers).await {
+            Next::End => After::Close,
+            Next::Head(length) => serve_http1::serve(client, &mut front, length).await,
+            Next::Malformed(error) => {
+                worker.counters.malformed.add(1);
+                tracing::debug!(CLIENT = %client.address, %error, "a request is no HTTP");
+                Box::pin(serve_http1::reject(client, &mut front, error)).await
+            }
+        };
+        front.rest(&worker.buffers);
+        match after {
+            After::Keep if front.inlet.is_empty() => return Some(front.io),
+            // The next one came along with it.
+            After::Keep => {}
+            after => break after,
+        }
+    };
+    match after {
+        After::Close => Box::pin(front.close(control)).await,
+        After::Linger => Box::pin(front.linger(control)).await,
+        After::Keep | After::Cut => {}
+    }
+    None
 }
 
 /// From an accepted socket to a client whose requests can be read, and whether it speaks HTTP/2.

@@ -97,6 +97,17 @@ impl Plain {
         Poll::Ready(Ok(!buffer.filled().is_empty()))
     }
 
+    /// Whether there may be something to read, or an error.
+    fn poll_comes(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ahead.is_some() {
+            return Poll::Ready(());
+        }
+        match &mut self.kind {
+            Kind::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Kind::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+        }
+    }
+
     fn poll_socket(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.kind {
             Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -169,6 +180,20 @@ impl AsyncWrite for Plain {
 pub(crate) enum Wire {
     Plain(Plain),
     Tls(Box<TlsStream<Plain>>),
+}
+
+impl Wire {
+    /// Whether there may be something to read, or an error.
+    pub(crate) fn poll_comes(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(stream) => stream.poll_comes(cx),
+            Self::Tls(stream) => {
+                let (stream, session) = stream.get_mut();
+                // What was decrypted and not read is nowhere else.
+                if session.wants_read() { stream.poll_comes(cx) } else { Poll::Ready(()) }
+            }
+        }
+    }
 }
 
 impl AsyncRead for Wire {
