@@ -1,7 +1,7 @@
 //! Who waits for an answer, as the one sees it who looks for it.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use convoy_hygiene::Field;
@@ -44,10 +44,10 @@ pub(crate) trait Asker {
 }
 
 /// A request's body within its limits.
-pub(crate) struct Limited<'a, S> {
-    pub(crate) source: S,
+struct Limited<'a, S> {
+    source: S,
     /// None where there is no body.
-    pub(crate) transfer: Option<&'a Transfer>,
+    transfer: Option<&'a Transfer>,
 }
 
 impl<S: Source> Source for Limited<'_, S> {
@@ -83,4 +83,18 @@ impl<S: Source> Source for Limited<'_, S> {
     fn each_trailer(&self, with: &mut dyn FnMut(&str, &[u8])) {
         self.source.each_trailer(with);
     }
+}
+
+/// Passes a request's body on, within its limits, until the target has all of it.
+pub(crate) fn poll_body(
+    cx: &mut Context<'_>,
+    to: &mut impl BodyWriter,
+    source: impl Source,
+    transfer: Option<&Transfer>,
+) -> Poll<Result<(), Failure<Reason>>> {
+    ready!(to.poll_pass(cx, &mut Limited { source, transfer }))?;
+    if let Some(transfer) = transfer {
+        transfer.complete();
+    }
+    Poll::Ready(Ok(()))
 }

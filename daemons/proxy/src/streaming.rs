@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use convoy_hygiene::{Asked, Field};
@@ -10,7 +10,7 @@ use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
-use crate::asker::{Asker, Limited};
+use crate::asker::{Asker, poll_body};
 use crate::fields::Map;
 use crate::frames::{FrameOutlet, Frames};
 use crate::outlet::{BodyWriter, Failure};
@@ -114,12 +114,7 @@ impl Asker for Streaming {
         cx: &mut Context<'_>,
         to: &mut impl BodyWriter,
     ) -> Poll<Result<(), Failure<Reason>>> {
-        let mut source = Limited { source: &mut self.body, transfer: self.transfer.as_deref() };
-        ready!(to.poll_pass(cx, &mut source))?;
-        if let Some(transfer) = &self.transfer {
-            transfer.complete();
-        }
-        Poll::Ready(Ok(()))
+        poll_body(cx, to, &mut self.body, self.transfer.as_deref())
     }
 
     fn poll_answer<S: Source>(

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use convoy_http1::{write_field, write_status_line};
 use convoy_hygiene::{Asked, Field};
 use http::Version;
 
-use crate::asker::{Asker, Limited};
+use crate::asker::{Asker, poll_body};
 use crate::buffer::Buffers;
 use crate::fields::Lines;
 use crate::front::Front;
@@ -70,13 +70,7 @@ impl Asker for Turn<'_> {
         cx: &mut Context<'_>,
         to: &mut impl BodyWriter,
     ) -> Poll<Result<(), Failure<Reason>>> {
-        let mut source =
-            Limited { source: self.front.source(self.buffers), transfer: self.transfer.as_deref() };
-        ready!(to.poll_pass(cx, &mut source))?;
-        if let Some(transfer) = &self.transfer {
-            transfer.complete();
-        }
-        Poll::Ready(Ok(()))
+        poll_body(cx, to, self.front.source(self.buffers), self.transfer.as_deref())
     }
 
     fn poll_answer<S: Source>(

@@ -26,6 +26,14 @@ fn running(unit: &str) -> (Model, &'static str, &'static str) {
     (model, here, there)
 }
 
+/// It may still run, or be stopping, on a machine that is cut off, and then starts on this one.
+fn starts_after_the_fence(model: &mut Model, there: &str) {
+    assert!(model.on("a.service").is_empty(), "before the fence is over");
+    model.advance(12 * SECOND);
+    model.settle();
+    assert_eq!(model.on("a.service"), [there]);
+}
+
 #[test]
 fn its_machine_is_lost_and_the_fence_is_waited_for() {
     let (mut model, here, there) = running("a.service");
@@ -98,10 +106,7 @@ fn a_state_that_vanished_with_its_machine_is_no_stop() {
     assert!(model.on("a.service").is_empty(), "the first half of the move");
     model.lose(here);
     model.settle();
-    assert!(model.on("a.service").is_empty(), "it may still be stopping there");
-    model.advance(12 * SECOND);
-    model.settle();
-    assert_eq!(model.on("a.service"), [there]);
+    starts_after_the_fence(&mut model, there);
 }
 
 #[test]
@@ -146,10 +151,7 @@ fn a_new_leader_that_finds_it_nowhere_waits_for_a_machine_that_may_be_cut_off() 
     // Neither entry nor state nor machine: nothing in the store tells where it was.
     model.new_leader();
     model.settle();
-    assert!(model.on("a.service").is_empty());
-    model.advance(12 * SECOND);
-    model.settle();
-    assert_eq!(model.on("a.service"), [there]);
+    starts_after_the_fence(&mut model, there);
 }
 
 #[test]
@@ -172,10 +174,7 @@ fn a_new_leader_sees_a_destroyed_unit_that_is_still_being_stopped() {
     model.settle();
     model.unit("a.service", &single());
     model.settle();
-    assert!(model.on("a.service").is_empty(), "it may still be stopping there");
-    model.advance(12 * SECOND);
-    model.settle();
-    assert_eq!(model.on("a.service"), [there]);
+    starts_after_the_fence(&mut model, there);
 }
 
 #[test]
@@ -189,10 +188,7 @@ fn a_new_leader_that_finds_no_trace_of_a_destroyed_unit_waits_too() {
     model.settle();
     model.unit("a.service", &single());
     model.settle();
-    assert!(model.on("a.service").is_empty());
-    model.advance(12 * SECOND);
-    model.settle();
-    assert_eq!(model.on("a.service"), [there]);
+    starts_after_the_fence(&mut model, there);
 }
 
 #[test]
@@ -209,10 +205,7 @@ fn a_machine_that_was_lost_for_long_and_came_back_for_a_moment_is_remembered() {
     model.settle();
     model.unit("a.service", &single());
     model.settle();
-    assert!(model.on("a.service").is_empty(), "it may still run there");
-    model.advance(12 * SECOND);
-    model.settle();
-    assert_eq!(model.on("a.service"), [there]);
+    starts_after_the_fence(&mut model, there);
 }
 
 #[test]
