@@ -92,9 +92,13 @@ pub(crate) fn poll_body(
     source: impl Source,
     transfer: Option<&Transfer>,
 ) -> Poll<Result<(), Failure<Reason>>> {
-    ready!(to.poll_pass(cx, &mut Limited { source, transfer }))?;
+    let passed = ready!(to.poll_pass(cx, &mut Limited { source, transfer }));
     if let Some(transfer) = transfer {
-        transfer.complete();
+        match passed {
+            Ok(()) => transfer.complete(),
+            // Nobody waits for the rest.
+            Err(_) => transfer.waits(false),
+        }
     }
-    Poll::Ready(Ok(()))
+    Poll::Ready(passed)
 }

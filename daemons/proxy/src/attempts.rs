@@ -50,8 +50,10 @@ pub(crate) enum Arrived {
 /// Why there is none.
 pub(crate) struct Unanswered {
     pub(crate) reason: Reason,
-    /// The target has seen nothing of the request.
+    /// The target has done nothing for the request.
     pub(crate) unsent: bool,
+    /// It says so itself, so that another connection to it would tell nothing new.
+    pub(crate) by_target: bool,
 }
 
 impl Attempts {
@@ -152,7 +154,7 @@ impl Attempts {
             }
             is_repeat = !unanswered.unsent;
             exchange.retries += 1;
-            if !reused {
+            if !reused || unanswered.by_target {
                 // A connection that was idle tells nothing about the target; a new one does.
                 tried.push(upstream.target.id());
             }

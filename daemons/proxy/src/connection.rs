@@ -71,6 +71,15 @@ impl Client {
         Stream { control, client: Rc::clone(self), number }
     }
 
+    /// Whether answers that are complete are still on their way, on a connection where nothing else is: then it is not at
+    /// rest.
+    pub(crate) fn note_unsent(&self, is_unsent: bool) {
+        let phase = if is_unsent { Phase::Answer } else { Phase::NoStreams };
+        if self.streams.get() == 0 && !self.control.is_at(phase) {
+            self.control.enter(phase);
+        }
+    }
+
     /// The client took a request back. One that does little else is cut off.
     pub(crate) fn stream_taken_back(&self) {
         let count = self.taken_back.get().saturating_add(1);

@@ -88,6 +88,7 @@ pub(crate) struct Control {
     verdict: Cell<Verdict>,
     severed: Cell<bool>,
     waits_for_client: Cell<bool>,
+    moved: Cell<u32>,
     waker: Cell<Option<Waker>>,
     /// Limits of the request's rule; none as a rule.
     own: Cell<Option<Box<RuleTimeouts>>>,
@@ -115,6 +116,7 @@ impl Control {
             verdict: Cell::new(Verdict::Fine),
             severed: Cell::new(false),
             waits_for_client: Cell::new(false),
+            moved: Cell::new(0),
             waker: Cell::new(None),
             own: Cell::new(None),
         }
@@ -150,8 +152,14 @@ impl Control {
         self.since.set(self.clock.now());
     }
 
+    /// Another number whenever bytes have come or gone.
+    pub(crate) fn moved(&self) -> u32 {
+        self.moved.get()
+    }
+
     /// Bytes came from the client.
     pub(crate) fn received(&self) {
+        self.moved.set(self.moved.get().wrapping_add(1));
         match self.phase.get() {
             Phase::Idle => self.enter(Phase::Head),
             Phase::Tunnel => self.progress(),
@@ -166,6 +174,7 @@ impl Control {
 
     /// Bytes went to the client.
     pub(crate) fn sent(&self) {
+        self.moved.set(self.moved.get().wrapping_add(1));
         if matches!(self.phase.get(), Phase::Answer | Phase::Tunnel) {
             self.progress();
         }
@@ -177,6 +186,10 @@ impl Control {
         if !waits {
             self.progress();
         }
+    }
+
+    pub(crate) fn is_at(&self, phase: Phase) -> bool {
+        self.phase.get() == phase
     }
 
     pub(crate) fn verdict(&self) -> Verdict {

@@ -18,17 +18,17 @@ pub(crate) struct Frames {
     data: Bytes,
     data_is_over: bool,
     trailers: Option<HeaderMap>,
-    /// Of an answer.
-    call: Option<Call>,
+    /// Of an answer: held as long as it lasts.
+    _call: Option<Call>,
 }
 
 impl Frames {
     pub(crate) fn of_request(body: RecvStream) -> Self {
-        Self { body, data: Bytes::new(), data_is_over: false, trailers: None, call: None }
+        Self { body, data: Bytes::new(), data_is_over: false, trailers: None, _call: None }
     }
 
     pub(crate) fn of_answer(body: RecvStream, call: Call) -> Self {
-        Self { call: Some(call), ..Self::of_request(body) }
+        Self { _call: Some(call), ..Self::of_request(body) }
     }
 
     fn consumed(&mut self, count: usize) {
@@ -36,10 +36,10 @@ impl Frames {
         let _ = self.body.flow_control().release_capacity(count);
     }
 
-    /// A server that has answered in full may end the stream without an error, because it wants no more of the request
-    /// (RFC 9113, section 8.1).
-    fn is_ended_by(&self, error: &h2::Error) -> bool {
-        self.call.is_some() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR)
+    /// Whatever else comes is no part of it.
+    pub(crate) fn end(&mut self) {
+        self.data = Bytes::new();
+        self.data_is_over = true;
     }
 }
 
@@ -50,11 +50,8 @@ impl Source for Frames {
         while self.data.is_empty() && !self.data_is_over {
             match ready!(self.body.poll_data(cx)) {
                 Some(Ok(data)) => self.data = data,
-                Some(Err(error)) if !self.is_ended_by(&error) => return Poll::Ready(Err(error)),
-                Some(Err(_)) => {
-                    self.data_is_over = true;
-                    return Poll::Ready(Ok(false));
-                }
+                // An end without an error is one as well, when it comes before the end of the message.
+                Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => {
                     self.trailers = ready!(self.body.poll_trailers(cx))?;
                     self.data_is_over = true;

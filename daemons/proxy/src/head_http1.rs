@@ -57,7 +57,7 @@ pub(crate) fn head_from_http2(
     exchange: &Exchange,
     front: &mut Front,
     parts: &response::Parts,
-    frames: &Frames,
+    frames: &mut Frames,
     manner: Manner,
     cookie: Option<String>,
 ) -> Result<Written, Reason> {
@@ -66,6 +66,9 @@ pub(crate) fn head_from_http2(
     let status = parts.status;
     let checked =
         convoy_hygiene::Answer::check(status.as_u16(), Version::HTTP_2, fields.iter().copied(), asked)?;
+    if checked.length == AnswerLength::None {
+        frames.end();
+    }
     let end = match (checked.length, checked.content_length) {
         (AnswerLength::None, None) => End::Head,
         (_, Some(length)) => End::Length(length),

@@ -35,9 +35,9 @@ pub(crate) async fn over_http2(
     asker: &mut impl Asker,
 ) -> Result<Result<(Arrived, u16), Unanswered>, Reason> {
     let call = sender.call();
-    let Ok((mut answer, stream)) = begin(exchange, &mut sender, request, asker).await? else {
-        sender.close();
-        return Ok(Err(Unanswered { reason: Reason::Reset, unsent: true }));
+    let (mut answer, stream) = match begin(exchange, &mut sender, request, asker).await? {
+        Ok(begun) => begun,
+        Err(unanswered) => return Ok(Err(unanswered)),
     };
     let body = if request.has_body { request.body.insert(FrameOutlet::new(stream)).into() } else { None };
     let mut body: Option<&mut FrameOutlet> = body;
@@ -80,21 +80,22 @@ pub(crate) async fn over_http2(
             return Err(reason);
         }
     };
-    if error.is_go_away() || error.is_io() {
+    if is_of_connection(&error) {
         sender.close();
     }
     let reason = if error.is_library() { Reason::Protocol } else { Reason::Reset };
     let has_begun = request.body.take().is_some_and(|body| body.has_begun());
-    Ok(Err(Unanswered { reason, unsent: is_refused(&error) && !has_begun }))
+    let by_target = error.is_reset() && error.is_remote();
+    Ok(Err(Unanswered { reason, unsent: is_refused(&error) && !has_begun, by_target }))
 }
 
-/// Sends the head when it is the request's turn. An error when the connection takes no more.
+/// Sends the head. Who can't because the connection takes no more tries another one.
 async fn begin(
     exchange: &Exchange,
     sender: &mut Sender,
     request: &FrameRequest,
     asker: &mut impl Asker,
-) -> Result<Result<(ResponseFuture, SendStream<Bytes>), h2::Error>, Reason> {
+) -> Result<Result<(ResponseFuture, SendStream<Bytes>), Unanswered>, Reason> {
     let ready = poll_fn(|cx| {
         exchange.control().register(cx.waker());
         if let Some(reason) = over_time(exchange) {
@@ -105,14 +106,27 @@ async fn begin(
             Poll::Pending => asker.poll_left(cx).map(|()| Err(Reason::ClientClosed)),
         }
     });
-    Ok(match ready.await? {
+    if ready.await?.is_ok() {
         // A copy, should it be sent once more.
-        Ok(()) => sender.requests.send_request(request.head.clone(), !request.has_body),
-        Err(error) => Err(error),
-    })
+        match sender.requests.send_request(request.head.clone(), !request.has_body) {
+            Ok(begun) => return Ok(Ok(begun)),
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a request can't be said in HTTP/2");
+                return Err(Reason::Protocol);
+            }
+        }
+    }
+    sender.close();
+    Ok(Err(Unanswered { reason: Reason::Reset, unsent: true, by_target: false }))
 }
 
-/// However many interim answers come: one after the other. An error when the client can't be told.
+fn is_of_connection(error: &h2::Error) -> bool {
+    error.is_go_away() || error.is_io()
+}
+
+/// However many interim answers come: one after the other, and those that come while the client has not heard the last one
+/// are passed over. An error when it can't be told.
 fn poll_interim(
     cx: &mut Context<'_>,
     answer: &mut ResponseFuture,
@@ -132,9 +146,5 @@ fn poll_interim(
 
 /// The target says that it has not looked at the request (RFC 9113, section 8.7), or ended the connection before it.
 fn is_refused(error: &h2::Error) -> bool {
-    match error.reason() {
-        Some(h2::Reason::REFUSED_STREAM) => true,
-        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
-        _ => false,
-    }
+    error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away() && error.is_remote()
 }

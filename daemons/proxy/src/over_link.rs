@@ -66,7 +66,7 @@ pub(crate) async fn over_link(
     .await?;
     Ok(match outcome {
         Ok((length, status)) => Ok((Arrived::Http1(link, length), status)),
-        Err(reason) => Err(Unanswered { reason, unsent: !outlet.was_sent() }),
+        Err(reason) => Err(Unanswered { reason, unsent: !outlet.was_sent(), by_target: false }),
     })
 }
 

@@ -193,8 +193,8 @@ async fn forward(
             }
         }
         (Ok((Arrived::Http2(response), cookie)), Outgoing::Http2(request)) => {
-            let (parts, answer) = response.into_parts();
-            match head_from_http2(&exchange, turn.front, &parts, &answer, manner, cookie) {
+            let (parts, mut answer) = response.into_parts();
+            match head_from_http2(&exchange, turn.front, &parts, &mut answer, manner, cookie) {
                 Ok(written) => {
                     let behind = ByFrames { answer, request: request.body.as_mut() };
                     Ok(written.after(Box::pin(pass_on(exchange, &mut turn, behind)).await))

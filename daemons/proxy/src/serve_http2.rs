@@ -114,10 +114,11 @@ async fn forward(
             let (status, fields) = (parts.status.as_u16(), fields.iter().copied());
             let elsewhere = Bytes::new();
             let made = answer_head(&exchange, status, Version::HTTP_2, fields, &elsewhere, head, cookie);
-            let Ok((response, ..)) = made else { return Err((exchange, Reason::Protocol)) };
-            let body = if answer.is_last() { Ahead::Nothing } else { Ahead::Later };
+            let Ok((response, length, _)) = made else { return Err((exchange, Reason::Protocol)) };
+            let is_all = length == AnswerLength::None || answer.is_last();
+            let body = if is_all { Ahead::Nothing } else { Ahead::Later };
             if asker.respond(response, body).is_err() {
-                return Ok(Ended::Cut);
+                return unheard(exchange, asker);
             }
             let behind = ByFrames { answer, request: request.body.as_mut() };
             Ok(Box::pin(pass_on(exchange, asker, behind)).await)
@@ -125,6 +126,11 @@ async fn forward(
         (Ok(_), _) => Err((exchange, Reason::Protocol)),
         (Err(reason), _) => Err((exchange, reason)),
     }
+}
+
+/// An answer's head could not be sent: the client has left, or it is none for HTTP/2.
+fn unheard(exchange: Box<Exchange>, asker: &mut Streaming) -> Result<Ended, (Box<Exchange>, Reason)> {
+    if asker.is_gone() { Ok(Ended::Cut) } else { Err((exchange, Reason::Protocol)) }
 }
 
 /// The answer that a target gives over HTTP/1.1, with a head of so many bytes.
@@ -142,7 +148,7 @@ async fn by_link(
     let worker = Rc::clone(&exchange.client.worker);
     let body = if link.inlet.is_over() { Ahead::Nothing } else { Ahead::Later };
     if asker.respond(response, body).is_err() {
-        return Ok(Ended::Cut);
+        return unheard(exchange, asker);
     }
     let behind = ByLink { link, request: &mut outlet, buffers: &worker.buffers };
     let ended = pass_on(exchange, asker, behind).await;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use convoy_hygiene::{Asked, Field};
@@ -18,9 +18,10 @@ use crate::reason::Reason;
 use crate::source::Source;
 use crate::transfer::Transfer;
 
-/// Interim answers per request, as nothing tells whether the client has read those that were sent. They are hints; whoever
-/// sends more of them has said enough.
+/// Interim answers per request and bytes in them, as nothing tells whether the client has read those that were sent. They
+/// are hints; whoever sends more of them has said enough.
 const INTERIMS_MAX: u32 = 100;
+const INTERIM_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Streaming {
@@ -32,11 +33,12 @@ pub(crate) struct Streaming {
     /// It sends its body only when it is told to.
     waits: bool,
     interims: u32,
+    interim_bytes: usize,
 }
 
 impl Streaming {
     pub(crate) fn new(respond: SendResponse<Bytes>, body: Frames, transfer: Option<Rc<Transfer>>) -> Self {
-        Self { respond, answer: None, body, transfer, waits: false, interims: 0 }
+        Self { respond, answer: None, body, transfer, waits: false, interims: 0, interim_bytes: 0 }
     }
 
     /// The client waits for a word before it sends its body.
@@ -78,7 +80,15 @@ impl Streaming {
         }
     }
 
+    /// Whether the client has left, as far as that is known.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.poll_left(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     fn inform(&mut self, status: StatusCode, headers: HeaderMap) {
+        if self.is_gone() {
+            return;
+        }
         let mut interim = Response::new(());
         *interim.status_mut() = status;
         *interim.headers_mut() = headers;
@@ -114,7 +124,12 @@ impl Asker for Streaming {
         cx: &mut Context<'_>,
         to: &mut impl BodyWriter,
     ) -> Poll<Result<(), Failure<Reason>>> {
-        poll_body(cx, to, &mut self.body, self.transfer.as_deref())
+        let passed = ready!(poll_body(cx, to, &mut self.body, self.transfer.as_deref()));
+        // A body that breaks off because the client takes its request back: there is nobody to answer.
+        if matches!(passed, Err(Failure::Source(Reason::ClientBody))) && self.poll_left(cx).is_ready() {
+            return Poll::Ready(Err(Failure::Source(Reason::ClientClosed)));
+        }
+        Poll::Ready(passed)
     }
 
     fn poll_answer<S: Source>(
@@ -141,10 +156,12 @@ impl Asker for Streaming {
     fn interim<'f>(&mut self, status: u16, _: &str, fields: impl Iterator<Item = Field<'f>> + Clone) {
         let checked = convoy_hygiene::Answer::check(status, Version::HTTP_11, fields, Asked::default());
         let (Ok(checked), Ok(status)) = (checked, StatusCode::from_u16(status)) else { return };
-        if self.interims < INTERIMS_MAX {
-            self.interims += 1;
-            let (mut headers, elsewhere) = (HeaderMap::new(), Bytes::new());
-            checked.pass(&mut Map { headers: &mut headers, head: &elsewhere });
+        let (mut headers, elsewhere) = (HeaderMap::new(), Bytes::new());
+        checked.pass(&mut Map { headers: &mut headers, head: &elsewhere });
+        self.interims += 1;
+        self.interim_bytes +=
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        if self.interims <= INTERIMS_MAX && self.interim_bytes <= INTERIM_BYTES_MAX {
             self.inform(status, headers);
         }
     }

@@ -19,6 +19,11 @@ const FIELDS_MAX: u32 = 64 * 1024;
 /// How much of a request's body a client may send ahead of a slow target, per request and per connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What small frames may cost that wait for their targets, beyond what is in them: full windows of gRPC messages of 30 bytes
+/// are within it.
+const FRAMES_BUDGET: usize = 8 << 20;
+/// How much of an answer waits for the connection. The kernel has as much again.
+const SEND_BUFFER: usize = 64 * 1024;
 /// A client is asked whether it is there.
 const PING: Duration = Duration::from_secs(30);
 
@@ -43,7 +48,9 @@ async fn converse(client: &Rc<Client>, io: ClientIo) -> Result<(), h2::Error> {
         .max_concurrent_streams(client.worker.settings.max_streams)
         .max_header_list_size(FIELDS_MAX)
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(FRAMES_BUDGET)
+        .max_send_buffer_size(SEND_BUFFER);
     let Some(connection) = watched(control, builder.handshake::<_, Bytes>(io)).await else { return Ok(()) };
     let mut connection = connection?;
     let mut keep_alive = connection.ping_pong().map(|pings| KeepAlive::new(pings, PING));
@@ -58,7 +65,7 @@ async fn converse(client: &Rc<Client>, io: ClientIo) -> Result<(), h2::Error> {
             }
             Verdict::Fine | Verdict::Close | Verdict::TargetSlow | Verdict::ClientSlow => {}
         }
-        if keep_alive.as_mut().is_some_and(|pings| pings.poll_gone(cx, true).is_ready()) {
+        if keep_alive.as_mut().is_some_and(|pings| pings.poll_gone(cx, true, control.moved()).is_ready()) {
             return Poll::Ready(Ok(()));
         }
         loop {
@@ -68,7 +75,10 @@ async fn converse(client: &Rc<Client>, io: ClientIo) -> Result<(), h2::Error> {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    client.note_unsent(connection.has_streams());
+                    return Poll::Pending;
+                }
             }
         }
     })

@@ -106,10 +106,10 @@ impl Upstream {
         None
     }
 
-    /// The connection that all HTTP/2 requests share.
+    /// The connection that all HTTP/2 requests share, until the target wants no more at a time on it.
     pub(crate) fn sender(&self) -> Option<Sender> {
         let mut shared = self.shared.borrow_mut();
-        if shared.as_ref().is_some_and(Sender::is_closed) {
+        if shared.as_ref().is_some_and(|sender| sender.is_closed() || sender.is_full()) {
             *shared = None;
         }
         shared.clone()

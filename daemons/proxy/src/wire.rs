@@ -1,7 +1,9 @@
 //! A client's connection, whatever it runs over.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -252,7 +254,20 @@ impl AsyncWrite for Wire {
 
 /// A connection to a target.
 #[derive(Debug)]
-pub(crate) struct ToTarget(pub(crate) TcpStream);
+pub(crate) struct ToTarget {
+    pub(crate) stream: TcpStream,
+    /// Another number whenever bytes have come or gone.
+    pub(crate) moved: Rc<Cell<u32>>,
+}
+
+impl ToTarget {
+    fn note<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(outcome, Poll::Ready(Ok(_))) {
+            self.moved.set(self.moved.get().wrapping_add(1));
+        }
+        outcome
+    }
+}
 
 impl AsyncRead for ToTarget {
     fn poll_read(
@@ -260,21 +275,23 @@ impl AsyncRead for ToTarget {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.note(read)
     }
 }
 
 impl AsyncWrite for ToTarget {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -286,7 +303,8 @@ impl AsyncWrite for ToTarget {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        poll_write_parts(Pin::new(&mut self.0), cx, slices)
+        let written = poll_write_parts(Pin::new(&mut self.stream), cx, slices);
+        self.note(written)
     }
 }
 

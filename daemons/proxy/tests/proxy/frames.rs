@@ -4,8 +4,10 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use convoy_proxy::Settings;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -28,8 +30,8 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 async fn connect(address: SocketAddr, window: u32) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.unwrap();
     let mut builder = h2::client::Builder::new();
-    let (sender, connection) =
-        builder.initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
+    builder.initial_window_size(window).data_frame_budget(64 << 20);
+    let (sender, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
     tokio::spawn(connection);
     sender.ready().await.unwrap()
 }
@@ -48,7 +50,9 @@ async fn target<F: Future<Output = ()> + Send + 'static>(
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let mut builder = h2::server::Builder::new();
+                builder.data_frame_budget(64 << 20);
+                let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
                 while let Some(Ok((request, respond))) = connection.accept().await {
                     tokio::spawn(answer(request, respond));
                 }
@@ -306,4 +310,235 @@ fn a_target_that_ends_its_connections_gets_the_next_request_on_a_new_one() {
         }
     });
     eventually("connections are new ones", || connections.load(Ordering::SeqCst) >= 10);
+}
+
+#[test]
+fn an_answer_with_too_many_fields_is_no_answer_and_harms_nobody() {
+    let runtime = background();
+    let target = runtime.block_on(target(|_, mut respond| async move {
+        let mut answer = Response::new(());
+        for number in 0..20_000 {
+            let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+            answer.headers_mut().insert(name, "".parse().unwrap());
+        }
+        // Fails when the other side ends the connection before that.
+        let _ = respond.send_response(answer, true);
+    }));
+    let edge = before(target);
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        for _ in 0..3 {
+            let (answer, _) = sender.send_request(post(), true).unwrap();
+            assert_eq!(answer.await.unwrap().status(), 502);
+        }
+    });
+    assert_eq!(edge.get("a", "/").status, 502);
+}
+
+#[test]
+fn uploads_that_are_taken_back_are_counted_like_other_requests() {
+    let backend = Backend::start(|peer| {
+        while peer.head()?.is_some() {
+            peer.wait_for_end()?;
+        }
+        Ok(())
+    });
+    let edge = Edge::with(Settings { threads: 1, ..Settings::default() }, &[("a/lb/1", backend.address)]);
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        // Each is taken back as soon as it is there; the limit is a hundred.
+        for sent in 0..1000 {
+            let Ok((_answer, mut body)) = sender.send_request(post(), false) else { break };
+            while backend.heads().len() <= sent {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if edge.proxy.metrics().totals().rapid_resets > 0 {
+                    return;
+                }
+            }
+            body.send_reset(Reason::CANCEL);
+            let line = edge.log_line();
+            assert!(line.contains(" 499 "), "nobody is there to be told: {line}");
+        }
+    });
+    assert_eq!(edge.proxy.metrics().totals().rapid_resets, 1);
+}
+
+#[test]
+fn a_target_that_refuses_a_request_is_not_asked_again_and_again() {
+    static REFUSED: AtomicUsize = AtomicUsize::new(0);
+    let runtime = background();
+    let refusing = runtime.block_on(target(|_, mut respond| async move {
+        REFUSED.fetch_add(1, Ordering::SeqCst);
+        respond.send_reset(Reason::REFUSED_STREAM);
+    }));
+    let edge = before(refusing);
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        for round in 1..4 {
+            let (answer, _) = sender.send_request(post(), true).unwrap();
+            assert_eq!(answer.await.unwrap().status(), 502);
+            assert_eq!(REFUSED.load(Ordering::SeqCst), round);
+        }
+    });
+}
+
+/// Says half of an answer, or all of it, and ends the stream without an error.
+async fn ending(is_complete: bool) -> SocketAddr {
+    if is_complete {
+        return target(|request, mut respond| async move {
+            let mut answer = respond.send_response(Response::new(()), false).unwrap();
+            answer.send_data(Bytes::from_static(b"whole"), true).unwrap();
+            // The rest of the request is not wanted.
+            drop(request);
+        })
+        .await;
+    }
+    target(|_, mut respond| async move {
+        let head = Response::builder().header("content-length", "10").body(()).unwrap();
+        let mut answer = respond.send_response(head, false).unwrap();
+        answer.send_data(Bytes::from_static(b"half"), false).unwrap();
+        // Not before that is on its way.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer.send_reset(Reason::NO_ERROR);
+    })
+    .await
+}
+
+#[test]
+fn an_answer_that_ends_without_an_error_before_its_end_is_none() {
+    let runtime = background();
+    let edge = before(runtime.block_on(ending(false)));
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        let (answer, _body) = sender.send_request(post(), false).unwrap();
+        assert!(all(answer.await.unwrap().into_body()).await.is_err());
+    });
+    let mut client = edge.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    while client.line() != "\r\n" {}
+    assert_eq!(client.bytes(4), b"half");
+    assert!(client.is_at_end(), "what is not complete ends with the connection");
+}
+
+#[test]
+fn an_answer_may_be_complete_before_the_request_is() {
+    let runtime = background();
+    let edge = before(runtime.block_on(ending(true)));
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        let (answer, _body) = sender.send_request(post(), false).unwrap();
+        assert_eq!(all(answer.await.unwrap().into_body()).await.unwrap().0, b"whole");
+    });
+}
+
+#[test]
+fn what_comes_behind_an_answer_without_a_body_goes_nowhere() {
+    let runtime = background();
+    let target = runtime.block_on(target(|_, mut respond| async move {
+        let head = Response::builder().status(304).body(()).unwrap();
+        let mut answer = respond.send_response(head, false).unwrap();
+        let smuggled = Bytes::from_static(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        // Fails when nobody listens any more.
+        let _ = answer.send_data(smuggled, true);
+    }));
+    let edge = before(target);
+    let mut client = edge.client();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.answer(true).status, 304);
+    }
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        let (answer, _) = sender.send_request(post(), true).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 304);
+        assert_eq!(all(answer.into_body()).await.unwrap().0, b"");
+    });
+}
+
+#[test]
+fn slow_clients_hold_up_nobody_else_at_a_target() {
+    let runtime = background();
+    let target = runtime.block_on(target(|request, mut respond| async move {
+        let mut answer = respond.send_response(Response::new(()), false).unwrap();
+        let size = if request.uri().path() == "/large" { 8 << 20 } else { 2 };
+        answer.send_data(Bytes::from(vec![b'x'; size]), true).unwrap();
+    }));
+    let mut edge = Edge::with(Settings { threads: 1, ..Settings::default() }, &[("a/lb/1", target)]);
+    edge.document("a", r#"{"protocol": "http2"}"#);
+    run(async {
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            let mut sender = connect(edge.address, 1000).await;
+            let request = Request::get("http://a.d.example/large").body(()).unwrap();
+            let (answer, _) = sender.send_request(request, true).unwrap();
+            held.push((answer.await.unwrap(), sender));
+        }
+        let mut sender = connect(edge.address, 65_535).await;
+        let (answer, _) = sender.send_request(post(), true).unwrap();
+        assert_eq!(all(answer.await.unwrap().into_body()).await.unwrap().0, b"xx");
+    });
+}
+
+#[test]
+fn a_burst_of_small_messages_arrives_in_both_directions() {
+    const MESSAGES: usize = 20_000;
+    let runtime = background();
+    let target = runtime.block_on(target(|request, mut respond| async move {
+        let mut answer = respond.send_response(Response::new(()), false).unwrap();
+        let (mut body, mut count) = (request.into_body(), 0);
+        while let Some(data) = body.data().await {
+            let data = data.unwrap();
+            count += data.len();
+            body.flow_control().release_capacity(data.len()).unwrap();
+        }
+        assert_eq!(count, MESSAGES * 20);
+        for _ in 0..MESSAGES {
+            answer.send_data(Bytes::from_static(&[b'x'; 20]), false).unwrap();
+        }
+        answer.send_trailers(HeaderMap::new()).unwrap();
+    }));
+    let edge = before(target);
+    run(async {
+        let mut sender = connect(edge.address, 1 << 20).await;
+        let (answer, mut body) = sender.send_request(post(), false).unwrap();
+        for number in 1..=MESSAGES {
+            body.send_data(Bytes::from_static(&[b'y'; 20]), number == MESSAGES).unwrap();
+        }
+        assert_eq!(all(answer.await.unwrap().into_body()).await.unwrap().0.len(), MESSAGES * 20);
+    });
+}
+
+#[test]
+fn a_target_that_takes_few_requests_at_a_time_gets_more_connections() {
+    let runtime = background();
+    let address = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut builder = h2::server::Builder::new();
+                    let mut connection =
+                        builder.max_concurrent_streams(2).handshake::<_, Bytes>(stream).await.unwrap();
+                    let mut held = Vec::new();
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        held.push(respond.send_response(Response::new(()), false).unwrap());
+                    }
+                });
+            }
+        });
+        address
+    });
+    let mut edge = Edge::with(Settings { threads: 1, ..Settings::default() }, &[("a/lb/1", address)]);
+    edge.document("a", r#"{"protocol": "http2"}"#);
+    run(async {
+        let mut sender = connect(edge.address, 65_535).await;
+        let mut held = Vec::new();
+        for _ in 0..7 {
+            let (answer, _) = sender.send_request(post(), true).unwrap();
+            held.push(answer.await.unwrap());
+        }
+    });
 }

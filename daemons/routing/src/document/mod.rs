@@ -227,6 +227,10 @@ mod tests {
                 r#"{"request_headers": {"set": {"content-length": "1"}}}"#,
                 "content-length is the router's own business",
             ),
+            (
+                r#"{"response_headers": {"add": {"Keep-Alive": "timeout=5"}}}"#,
+                "keep-alive is the router's own business",
+            ),
             (r#"{"request_headers": {"set": {"a": "b\r\nc: d"}}}"#, "has a character that no field may have"),
             (r#"{"balance": "random"}"#, "balance: \"random\" is unknown"),
             (r#"{"check": "engine"}"#, "can't be asked from here"),

@@ -193,7 +193,7 @@ pub(super) fn field_name(word: &'static str, text: &str) -> Result<HeaderName, D
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| wrong(word, format!("{text:?} is no name of a field")))?;
     let framing = [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-    if framing.contains(&name) {
+    if framing.contains(&name) || matches!(name.as_str(), "keep-alive" | "proxy-connection") {
         return Err(wrong(
             word,
             format!("{name} is the router's own business (for Host there is host_header)"),
