@@ -15,6 +15,8 @@ mod forwarding;
 mod frames;
 mod hostile;
 mod http2;
+mod http2_support;
+mod http2_targets;
 mod interim;
 mod limits;
 mod proxy_protocol;
