@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use convoy_proxy::Settings;
-use h2::Reason;
-use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
 use http::{HeaderMap, Request, Response};
 
 use crate::http2_support::{all, background, before, connect, interim, post, run, target};
