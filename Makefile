@@ -41,7 +41,7 @@ help:
 	@echo 'make lint        format, lints, dependencies'
 	@echo 'make test        all tests, the scenarios on real machines included'
 	@echo 'make bench       benchmarks against the old ways, as tables'
-	@echo 'make outside     the edge router under slowhttptest and sslscan'
+	@echo 'make outside     the edge router under slowhttptest, sslscan and testssl.sh'
 	@echo 'make fuzz        coverage-guided fuzzing, FUZZ_SECONDS=300'
 
 setup:

@@ -18,7 +18,7 @@ packages_of() {
             echo 'nghttp2-client=h2load nginx-light=nginx'
             echo 'pebble=pebble systemd-container=systemd-nspawn util-linux=nsenter wrk=wrk'
             ;;
-        outside) echo 'nginx-light=nginx slowhttptest=slowhttptest sslscan=sslscan' ;;
+        outside) echo 'nginx-light=nginx slowhttptest=slowhttptest sslscan=sslscan testssl.sh=testssl' ;;
         fuzz) echo 'g++=g++' ;;
         *)
             echo "setup-debian.sh: there is no section $1; sections are build, test, outside and fuzz" >&2

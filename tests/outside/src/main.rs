@@ -1,9 +1,10 @@
-//! The edge router under the eyes of other people's tools: slowhttptest and sslscan, with what has to come out.
+//! The edge router under the eyes of other people's tools: slowhttptest, sslscan and testssl.sh, with what has to come out.
 //!
 //! `convoy-outside [slow|tls]`; each check is a line, and one that does not hold makes the end a failure.
 
 mod slow;
 mod stage;
+mod testssl;
 mod tls;
 
 use std::io::Write;
@@ -46,6 +47,7 @@ fn run(only: Option<&str>) -> Result<u32> {
     };
     if wanted("tls") {
         tell("sslscan", tls::scan(&stage));
+        tell("testssl", testssl::scan(&stage));
     }
     if wanted("slow") {
         for attack in slow::ATTACKS {

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// The name that is served.
 pub(crate) const HOST: &str = "localhost";
+/// Who has signed its certificate, a file in the stage's folder.
+pub(crate) const AUTHORITY: &str = "authority.pem";
 /// Longest wait for both to answer.
 const START: Duration = Duration::from_secs(20);
 
@@ -84,13 +86,19 @@ fn nginx(folder: &Path, address: SocketAddr) -> Result<Command> {
 }
 
 fn edge(folder: &Path, plain: SocketAddr, secure: SocketAddr, backend: SocketAddr) -> Result<Command> {
+    let authority_key = rcgen::KeyPair::generate()?;
+    let mut authority = rcgen::CertificateParams::new([])?;
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority for a test");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    fs::write(folder.join(AUTHORITY), authority.self_signed(&authority_key)?.pem())?;
+    let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate()?;
-    let certificate = rcgen::CertificateParams::new([HOST.to_owned()])?.self_signed(&key)?;
+    let certificate = rcgen::CertificateParams::new([HOST.to_owned()])?.signed_by(&key, &issuer)?;
     let certificates = folder.join("certificates");
     fs::create_dir(&certificates)?;
     fs::write(certificates.join("all.pem"), certificate.pem() + &key.serialize_pem())?;
     let routes = folder.join("routes.json");
-    fs::write(&routes, format!(r#"{{"routes":[{{"host":"*","targets":["{backend}"]}}]}}"#))?;
+    fs::write(&routes, format!(r#"{{"routes":[{{"host":"*","hsts":true,"targets":["{backend}"]}}]}}"#))?;
     let mut command = Command::new(program("edge-router")?);
     command
         .args(["--listen", &format!("http={plain}"), "--listen", &format!("https={secure}")])
