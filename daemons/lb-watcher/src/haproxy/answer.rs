@@ -83,7 +83,7 @@ fn read_server(row: &Row<'_>) -> Option<ServerState> {
         admin: row.number("srv_admin_state")?,
         is_up: row.number("srv_op_state")? != 0,
         has_own_weight: row.number("srv_uweight")? == row.number("srv_iweight")?,
-        since: Duration::from_secs(row.number("srv_time_since_last_change")?.into()),
+        since: row.age("srv_time_since_last_change")?,
         check: row.number("srv_check_state")?,
         used: 0,
     })
@@ -135,6 +135,12 @@ impl<'a> Row<'a> {
     fn number(&self, column: &str) -> Option<u32> {
         self.text(column)?.parse().ok()
     }
+
+    /// Seconds. HAProxy's threads do not agree on the time, and what has just changed may be -1 seconds old.
+    fn age(&self, column: &str) -> Option<Duration> {
+        let seconds: i64 = self.text(column)?.parse().ok()?;
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +152,7 @@ mod tests {
         # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n\
         3 instances 1 1 127.0.0.1 2 0 1 1 7 6 3 2 6 0 0 0 - 19001 - 0 0 - - 0\n\
         3 instances 2 a:2Cb fd00::2 0 8 0 1 0 8 2 0 2 0 0 0 - 80 - 0 0 - - 0\n\
-        3 instances 3 3 127.0.0.1 0 1 1 1 0 1 0 0 14 0 0 0 - 19003 - 0 0 - - 0\n\n";
+        3 instances 3 3 127.0.0.1 0 1 1 1 -1 1 0 0 14 0 0 0 - 19003 - 0 0 - - 0\n\n";
     const CONNECTIONS: &str = "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[2]\n\
         instances/1 3/1 127.0.0.1 19001 - 5000 4 1 1 0 0 -1 0 0 0\n\
         instances/a:2Cb 3/2 fd00::2 80 - 5000 0 1 1 0 0 -1 0 0 0\n\
@@ -170,6 +176,7 @@ mod tests {
         assert_eq!(servers[0].address, Some("127.0.0.1:19001".parse().unwrap()));
         assert_eq!(servers[1].address, Some("[fd00::2]:80".parse().unwrap()));
         assert_eq!((servers[0].is_up, servers[0].since), (true, Duration::from_secs(7)));
+        assert_eq!(servers[2].since, Duration::ZERO, "it changed in the next second");
     }
 
     #[test]
