@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Over;
 use super::rivals::HOST;
 
+/// Idle clients that are made together.
+const AT_A_TIME: usize = 100;
+
 /// Requests answered with 200. Anything else is an error: a proxy that fails is fast.
 pub(crate) fn run(
     over: Over,
@@ -97,18 +100,31 @@ pub(crate) fn slowest_of_hundred(
 
 /// Clients that asked once and say nothing more.
 pub(crate) fn idle_clients(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
-    (0..count)
-        .map(|_| {
+    let mut clients = Vec::with_capacity(count);
+    while clients.len() < count {
+        // Many at a time: one after the other, they would wait for each other's delayed acknowledgements until the first ones
+        // are closed as idle.
+        let mut batch = Vec::new();
+        for _ in clients.len()..count.min(clients.len() + AT_A_TIME) {
             let mut client = TcpStream::connect(address)?;
             write!(client, "GET /64 HTTP/1.1\r\nHost: {HOST}\r\n\r\n")?;
-            let mut answer = Vec::new();
-            let mut space = [0; 1024];
-            while !answer.ends_with(b"xxxxxxxx") {
-                let read = client.read(&mut space)?;
-                ensure!(read > 0, "the connection ended");
-                answer.extend_from_slice(space.get(..read).unwrap_or_default());
-            }
-            Ok(client)
-        })
-        .collect()
+            batch.push(client);
+        }
+        for client in &mut batch {
+            read_answer(client)?;
+        }
+        clients.append(&mut batch);
+    }
+    Ok(clients)
+}
+
+fn read_answer(client: &mut TcpStream) -> Result<()> {
+    let mut answer = Vec::new();
+    let mut space = [0; 1024];
+    while !answer.ends_with(b"xxxxxxxx") {
+        let read = client.read(&mut space)?;
+        ensure!(read > 0, "the connection ended");
+        answer.extend_from_slice(space.get(..read).unwrap_or_default());
+    }
+    Ok(())
 }
