@@ -14,11 +14,11 @@ use convoy_hygiene::{Field, Origin, Survey, proxy_protocol};
 use tokio_rustls::TlsAcceptor;
 
 use crate::client_io::ClientIo;
+use crate::connection_http2;
 use crate::control::{Control, Phase, Verdict};
 use crate::front::{Front, Next};
 use crate::listener::Door;
 use crate::serve_http1::{self, After};
-use crate::streams;
 use crate::wire::{Accepted, Plain, Wire};
 use crate::worker::Worker;
 
@@ -160,7 +160,7 @@ pub(crate) fn run(
     async move {
         let Some((client, mut io, http2)) = beginning.await else { return };
         if http2 {
-            return Box::pin(streams::run(client, io)).await;
+            return Box::pin(connection_http2::run(client, io)).await;
         }
         while io.something_comes(&client.control).await {
             match Box::pin(converse(&client, io)).await {

@@ -58,6 +58,8 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(30);
+    /// Of a client that says nothing more: the preface, and settings without any.
+    const FIRST_WORDS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     /// Serves nobody, until the other end is gone or closes. How long that took. Bytes move for so long.
     async fn served(io: tokio::io::DuplexStream, wants_to_know: bool, moving: Duration) -> Duration {
@@ -78,7 +80,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_answer_is_gone() {
         let (near, mut far) = tokio::io::duplex(1 << 16);
-        far.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        far.write_all(FIRST_WORDS).await.unwrap();
         assert_eq!(served(near, true, Duration::ZERO).await.as_secs(), 50);
     }
 
@@ -97,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_is_asked_for_no_reason() {
         let (near, mut far) = tokio::io::duplex(1 << 16);
-        far.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        far.write_all(FIRST_WORDS).await.unwrap();
         let served =
             tokio::time::timeout(Duration::from_secs(600), served(near, false, Duration::ZERO)).await;
         assert!(served.is_err());
@@ -106,7 +108,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_is_gone_while_bytes_move() {
         let (near, mut far) = tokio::io::duplex(1 << 16);
-        far.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        far.write_all(FIRST_WORDS).await.unwrap();
         let took = served(near, true, Duration::from_secs(300)).await.as_secs();
         assert!((350..=380).contains(&took), "{took}");
     }

@@ -14,6 +14,7 @@ use crate::source::Source;
 const TOGETHER_MAX: usize = 2048;
 /// What ends a chunk that is the last one with data. Any other one ends as this does.
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+/// Its bytes, and those of them that end any other chunk.
 const LAST_CHUNK_LENGTH: u8 = 7;
 const CHUNK_END_LENGTH: u8 = 2;
 

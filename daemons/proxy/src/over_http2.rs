@@ -10,7 +10,7 @@ use h2::client::ResponseFuture;
 use http::Request;
 
 use crate::asker::Asker;
-use crate::attempts::{Arrived, Unanswered, over_time};
+use crate::attempts::{Arrived, Unanswered, attended, over_time};
 use crate::exchange::Exchange;
 use crate::fields::listed;
 use crate::frames::{FrameOutlet, Frames};
@@ -39,17 +39,14 @@ pub(crate) async fn over_http2(
         Ok(begun) => begun,
         Err(unanswered) => return Ok(Err(unanswered)),
     };
-    let body = if request.has_body { request.body.insert(FrameOutlet::new(stream)).into() } else { None };
-    let mut body: Option<&mut FrameOutlet> = body;
-    let mut is_sent = body.is_none();
+    request.body = request.has_body.then(|| FrameOutlet::new(stream));
+    let mut is_sent = !request.has_body;
     let outcome = poll_fn(|cx| {
         exchange.control().register(cx.waker());
         if let Some(reason) = over_time(exchange) {
             return Poll::Ready(Err(reason));
         }
-        if let Some(body) = body.as_deref_mut()
-            && !is_sent
-        {
+        if let Some(body) = request.body.as_mut().filter(|_| !is_sent) {
             is_sent = match asker.poll_request(cx, body) {
                 Poll::Ready(Err(Failure::Source(reason))) => return Poll::Ready(Err(reason)),
                 // It may have answered before it refused the rest.
@@ -65,20 +62,14 @@ pub(crate) async fn over_http2(
             Poll::Pending => asker.poll_left(cx).map(|()| Err(Reason::ClientClosed)),
         }
     })
-    .await;
+    .await?;
     let error = match outcome {
-        Ok(Ok(answer)) => {
+        Ok(answer) => {
             let status = answer.status().as_u16();
             let answer = answer.map(|body| Frames::of_answer(body, call));
             return Ok(Ok((Arrived::Http2(Box::new(answer)), status)));
         }
-        Ok(Err(error)) => error,
-        Err(reason) => {
-            if let Some(body) = &mut request.body {
-                body.reset(h2::Reason::CANCEL);
-            }
-            return Err(reason);
-        }
+        Err(error) => error,
     };
     if is_of_connection(&error) {
         sender.close();
@@ -96,17 +87,8 @@ async fn begin(
     request: &FrameRequest,
     asker: &mut impl Asker,
 ) -> Result<Result<(ResponseFuture, SendStream<Bytes>), Unanswered>, Reason> {
-    let ready = poll_fn(|cx| {
-        exchange.control().register(cx.waker());
-        if let Some(reason) = over_time(exchange) {
-            return Poll::Ready(Err(reason));
-        }
-        match sender.requests.poll_ready(cx) {
-            Poll::Ready(ready) => Poll::Ready(Ok(ready)),
-            Poll::Pending => asker.poll_left(cx).map(|()| Err(Reason::ClientClosed)),
-        }
-    });
-    if ready.await?.is_ok() {
+    let ready = poll_fn(|cx| sender.requests.poll_ready(cx));
+    if attended(exchange, asker, ready).await?.is_ok() {
         // A copy, should it be sent once more.
         match sender.requests.send_request(request.head.clone(), !request.has_body) {
             Ok(begun) => return Ok(Ok(begun)),

@@ -23,7 +23,7 @@ use crate::outlet::Outlet;
 use crate::pass_on::{ByFrames, ByLink, Ended, pass_on};
 use crate::reason::Reason;
 use crate::source::Source;
-use crate::streaming::{Ahead, Streaming};
+use crate::turn_http2::{Ahead, Http2Turn};
 
 /// A request, read and decided upon.
 struct Begun {
@@ -40,7 +40,7 @@ struct Begun {
 pub(crate) async fn serve(client: Rc<Client>, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
     let worker = Rc::clone(&client.worker);
     let Begun { exchange, decision, body, page, head } = begin(client, request);
-    let mut asker = Streaming::new(respond, body, exchange.transfer.clone());
+    let mut asker = Http2Turn::new(respond, body, exchange.transfer.clone());
     let (exchange, reason) = match decision {
         Ok(Decision::Answer(response)) => {
             exchange.said(response.status(), response.body().len() as u64);
@@ -60,7 +60,7 @@ pub(crate) async fn serve(client: Rc<Client>, request: Request<RecvStream>, resp
 }
 
 /// Tells the client of an answer that is not complete.
-fn end(asker: &mut Streaming, ended: Ended) {
+fn end(asker: &mut Http2Turn, ended: Ended) {
     match ended {
         Ended::Complete { .. } => {}
         Ended::BrokeOff => asker.reset(h2::Reason::INTERNAL_ERROR),
@@ -90,7 +90,7 @@ fn begin(client: Rc<Client>, request: Request<RecvStream>) -> Begun {
 /// Lets a target answer. Gives the exchange back when none does.
 async fn forward(
     mut exchange: Box<Exchange>,
-    asker: &mut Streaming,
+    asker: &mut Http2Turn,
     plan: Plan,
     head: bool,
 ) -> Result<Ended, (Box<Exchange>, Reason)> {
@@ -129,14 +129,14 @@ async fn forward(
 }
 
 /// An answer's head could not be sent: the client has left, or it is none for HTTP/2.
-fn unheard(exchange: Box<Exchange>, asker: &mut Streaming) -> Result<Ended, (Box<Exchange>, Reason)> {
+fn unheard(exchange: Box<Exchange>, asker: &mut Http2Turn) -> Result<Ended, (Box<Exchange>, Reason)> {
     if asker.is_gone() { Ok(Ended::Cut) } else { Err((exchange, Reason::Protocol)) }
 }
 
 /// The answer that a target gives over HTTP/1.1, with a head of so many bytes.
 async fn by_link(
     exchange: Box<Exchange>,
-    asker: &mut Streaming,
+    asker: &mut Http2Turn,
     (mut link, length): (Box<Link>, usize),
     mut outlet: Outlet,
     head: bool,

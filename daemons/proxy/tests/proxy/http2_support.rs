@@ -40,19 +40,27 @@ pub(crate) fn post() -> Request<()> {
 pub(crate) async fn target<F: Future<Output = ()> + Send + 'static>(
     answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Copy + Send + Sync + 'static,
 ) -> SocketAddr {
+    listening(move |stream| async move {
+        let mut builder = h2::server::Builder::new();
+        builder.data_frame_budget(64 << 20);
+        let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            tokio::spawn(answer(request, respond));
+        }
+    })
+    .await
+}
+
+/// Somebody who takes every connection on its own.
+pub(crate) async fn listening<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(TcpStream) -> F + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut builder = h2::server::Builder::new();
-                builder.data_frame_budget(64 << 20);
-                let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
-                while let Some(Ok((request, respond))) = connection.accept().await {
-                    tokio::spawn(answer(request, respond));
-                }
-            });
+            tokio::spawn(serve(stream));
         }
     });
     address

@@ -9,9 +9,8 @@ use bytes::Bytes;
 use convoy_proxy::Settings;
 use h2::Reason;
 use http::{HeaderMap, Request, Response};
-use tokio::net::TcpListener;
 
-use crate::http2_support::{all, background, before, connect, hint, interim, post, run, target};
+use crate::http2_support::{all, background, before, connect, hint, interim, listening, post, run, target};
 use crate::support::{Edge, eventually};
 
 #[test]
@@ -62,27 +61,19 @@ fn what_a_target_refuses_goes_to_another_one_even_if_it_is_a_post() {
 #[test]
 fn a_target_that_ends_its_connections_gets_the_next_request_on_a_new_one() {
     let runtime = background();
-    let (address, connections) = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                counter.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(stream).await.unwrap();
-                    // One request each, then good-bye.
-                    let (_, mut respond) = connection.accept().await.unwrap().unwrap();
-                    respond.send_response(Response::new(()), true).unwrap();
-                    connection.graceful_shutdown();
-                    while connection.accept().await.is_some() {}
-                });
-            }
-        });
-        (address, connections)
-    });
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    let address = runtime.block_on(listening(move |stream| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            // One request each, then good-bye.
+            let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+            respond.send_response(Response::new(()), true).unwrap();
+            connection.graceful_shutdown();
+            while connection.accept().await.is_some() {}
+        }
+    }));
     let edge = before(address);
     run(async {
         let mut sender = connect(edge.address, 65_535).await;
@@ -266,25 +257,14 @@ fn a_burst_of_small_messages_arrives_in_both_directions() {
 #[test]
 fn a_target_that_takes_few_requests_at_a_time_gets_more_connections() {
     let runtime = background();
-    let address = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(async move {
-                    let mut builder = h2::server::Builder::new();
-                    let mut connection =
-                        builder.max_concurrent_streams(2).handshake::<_, Bytes>(stream).await.unwrap();
-                    let mut held = Vec::new();
-                    while let Some(Ok((_, mut respond))) = connection.accept().await {
-                        held.push(respond.send_response(Response::new(()), false).unwrap());
-                    }
-                });
-            }
-        });
-        address
-    });
+    let address = runtime.block_on(listening(|stream| async move {
+        let mut builder = h2::server::Builder::new();
+        let mut connection = builder.max_concurrent_streams(2).handshake::<_, Bytes>(stream).await.unwrap();
+        let mut held = Vec::new();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            held.push(respond.send_response(Response::new(()), false).unwrap());
+        }
+    }));
     let mut edge = Edge::with(Settings { threads: 1, ..Settings::default() }, &[("a/lb/1", address)]);
     edge.document("a", r#"{"protocol": "http2"}"#);
     run(async {

@@ -182,6 +182,16 @@ impl Backend {
         Self { address, connections, heads }
     }
 
+    /// Reads requests and answers none.
+    pub(crate) fn silent() -> Self {
+        Self::start(|peer| {
+            while peer.head()?.is_some() {
+                peer.wait_for_end()?;
+            }
+            Ok(())
+        })
+    }
+
     /// Answers every request with its path, and keeps the connection.
     pub(crate) fn echo() -> Self {
         Self::start(|peer| {

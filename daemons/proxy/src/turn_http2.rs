@@ -24,7 +24,7 @@ const INTERIMS_MAX: u32 = 100;
 const INTERIM_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Streaming {
+pub(crate) struct Http2Turn {
     respond: SendResponse<Bytes>,
     /// Where the body of the answer goes, when its head is sent.
     answer: Option<FrameOutlet>,
@@ -36,7 +36,7 @@ pub(crate) struct Streaming {
     interim_bytes: usize,
 }
 
-impl Streaming {
+impl Http2Turn {
     pub(crate) fn new(respond: SendResponse<Bytes>, body: Frames, transfer: Option<Rc<Transfer>>) -> Self {
         Self { respond, answer: None, body, transfer, waits: false, interims: 0, interim_bytes: 0 }
     }
@@ -107,7 +107,7 @@ pub(crate) enum Ahead {
     Later,
 }
 
-impl Asker for Streaming {
+impl Asker for Http2Turn {
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.answer {
             Some(answer) => answer.poll_refused(cx),
